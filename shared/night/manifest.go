@@ -1,0 +1,190 @@
+package night
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Schema is the version of the manifest and the drill that this code writes
+// and the newest that it understands.
+const Schema = 1
+
+// Manifest is the record of one day's backup. It is written last: a day
+// without one is not finished.
+type Manifest struct {
+	Schema     int        `json:"schema"`
+	Day        string     `json:"day"`
+	Database   string     `json:"database"`
+	TimeZone   string     `json:"timeZone"`
+	Request    string     `json:"request"` // the delivery that it answers
+	Production Production `json:"production"`
+	// Cutoff is production's clock just before the first shard was read: every
+	// point up to it is in the backup.
+	Cutoff            time.Time         `json:"cutoff"`
+	StartedAt         time.Time         `json:"startedAt"`
+	FinishedAt        time.Time         `json:"finishedAt"`
+	RetentionPolicies []RetentionPolicy `json:"retentionPolicies"`
+	Meta              Stored            `json:"meta"`
+	Shards            []Shard           `json:"shards"`
+	// Deleted are the shards that production's retention deleted while the
+	// backup ran. They are not stored.
+	Deleted []uint64 `json:"deleted,omitempty"`
+}
+
+// Production says which server was backed up, so that a restore can refuse it.
+type Production struct {
+	URL      string `json:"url"`
+	Snapshot string `json:"snapshot"`
+	// Host is the name of the machine that the backup ran on: a loopback
+	// address means something only there.
+	Host string `json:"host"`
+	// ClusterID is the random id that a server gives itself, in decimal.
+	ClusterID string `json:"clusterId"`
+	Version   string `json:"version"`
+}
+
+// RetentionPolicy is a retention policy of production. The intermediary keeps
+// everything, so the real durations stand only here.
+type RetentionPolicy struct {
+	Name    string `json:"name"`
+	Default bool   `json:"default"`
+	// Duration is how long points are kept, as Go writes it; "0s" is for ever.
+	Duration string `json:"duration"`
+	// ShardGroupDuration is the time that one shard spans.
+	ShardGroupDuration string `json:"shardGroupDuration"`
+}
+
+// Stored is an object as it was sent and as the listing must show it.
+type Stored struct {
+	Object string `json:"object"`
+	Bytes  int64  `json:"bytes"`
+	// MD5 is that of the content.
+	MD5 string `json:"md5"`
+	// Listed is the hash that a listing shows where it is not the MD5: for an
+	// object above Swift's limit, which is stored in segments.
+	Listed string `json:"listed,omitempty"`
+}
+
+// Shard is one stored shard.
+type Shard struct {
+	Stored
+	ID              uint64    `json:"id"`
+	RetentionPolicy string    `json:"retentionPolicy"`
+	Start           time.Time `json:"start"`
+	End             time.Time `json:"end"`
+	// Files are those inside the archive. Their SHA-256 covers what the
+	// format's own checksums do not: the index.
+	Files []File `json:"files"`
+	// Counts is the shard's fingerprint.
+	Counts Fingerprint `json:"counts"`
+}
+
+// File is one file in a shard's archive.
+type File struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// Name is the shard's name in database.
+func (s Shard) Name(database string) ShardName {
+	return ShardName{Database: database, RetentionPolicy: s.RetentionPolicy, ID: s.ID}
+}
+
+// Bytes is the size of all that the manifest lists.
+func (m *Manifest) Bytes() int64 {
+	sum := m.Meta.Bytes
+	for i := range m.Shards {
+		sum += m.Shards[i].Bytes
+	}
+	return sum
+}
+
+// Objects are all that the manifest lists, the metastore first.
+func (m *Manifest) Objects() []Stored {
+	out := []Stored{m.Meta}
+	for i := range m.Shards {
+		out = append(out, m.Shards[i].Stored)
+	}
+	return out
+}
+
+// Encode writes the manifest as indented JSON, so that people can read it.
+func (m *Manifest) Encode() ([]byte, error) { return encode(m) }
+
+// ParseManifest reads a manifest of the day. A newer schema, another day or a
+// manifest that names no shard archive properly is an error.
+func ParseManifest(day Day, data []byte) (*Manifest, error) {
+	m := &Manifest{}
+	if err := decode(data, m, &m.Schema); err != nil {
+		return nil, fmt.Errorf("read manifest of %s: %w", day, err)
+	}
+	switch {
+	case m.Day != day.String():
+		return nil, fmt.Errorf("read manifest of %s: it is the manifest of %q", day, m.Day)
+	case m.Database == "" || m.Cutoff.IsZero() || m.Meta.Object != MetaObject(day):
+		return nil, fmt.Errorf("read manifest of %s: database, cut-off or metastore is missing", day)
+	}
+	seen := map[uint64]bool{}
+	for _, s := range m.Shards {
+		if want := s.Name(m.Database).Object(day); s.Object != want || seen[s.ID] {
+			return nil, fmt.Errorf("read manifest of %s: shard %d under %q, want it once under %q", day, s.ID, s.Object, want)
+		}
+		seen[s.ID] = true
+	}
+	return m, nil
+}
+
+// Drill is the verdict of a restore.
+type Drill struct {
+	Schema    int    `json:"schema"`
+	Day       string `json:"day"`
+	Database  string `json:"database"`
+	RestoreID string `json:"restoreId"`
+	Mode      string `json:"mode"`
+	// Passed is false as soon as one count differs.
+	Passed bool `json:"passed"`
+	// Compared is the number of counts held against the fingerprint.
+	Compared int64 `json:"compared"`
+	// Values is the number of values that the restored database holds.
+	Values      int64        `json:"values"`
+	Differences []Difference `json:"differences"`
+	// Note is what a reader must know, such as NoFingerprint.
+	Note       string    `json:"note,omitempty"`
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt"`
+}
+
+// NoFingerprint is the note of a drill that had nothing to compare with.
+const NoFingerprint = "no fingerprint"
+
+// Encode writes the drill as indented JSON.
+func (d *Drill) Encode() ([]byte, error) { return encode(d) }
+
+// ParseDrill reads a drill.
+func ParseDrill(data []byte) (*Drill, error) {
+	d := &Drill{}
+	if err := decode(data, d, &d.Schema); err != nil {
+		return nil, fmt.Errorf("read drill: %w", err)
+	}
+	return d, nil
+}
+
+func encode(v any) ([]byte, error) {
+	data, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+func decode(data []byte, v any, schema *int) error {
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	if *schema < 1 || *schema > Schema {
+		return fmt.Errorf("its schema is %d and this version understands up to %d: use a newer nightshard", *schema, Schema)
+	}
+	return nil
+}
