@@ -1,0 +1,49 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"time"
+	_ "time/tzdata" // zones are known on machines and images without the database
+
+	"github.com/rs/zerolog"
+)
+
+// Problems are what is wrong with the common settings.
+func (c *Common) Problems() []string {
+	var problems []string
+	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_TIMEZONE is %q: %v; want a name such as Europe/Berlin", c.TimeZone, err))
+	}
+	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_STREAM_REPLICAS is %d, want 1, 3 or 5", c.Replicas))
+	}
+	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_LOG_LEVEL is %q, want debug, info, warn or error", c.LogLevel))
+	}
+	if !slices.Contains([]string{"", "json", "console"}, c.LogFormat) {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_LOG_FORMAT is %q, want json or console", c.LogFormat))
+	}
+	return problems
+}
+
+// Location is the time zone of the settings, which Problems has checked.
+func (c *Common) Location() *time.Location {
+	loc, err := time.LoadLocation(c.TimeZone)
+	if err != nil {
+		return time.UTC
+	}
+	return loc
+}
+
+// Positive names each of the settings that is not above zero.
+func Positive(settings map[string]int64) []string {
+	var problems []string
+	for name, n := range settings {
+		if n <= 0 {
+			problems = append(problems, name+" must be above zero")
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}

@@ -1,0 +1,204 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// Common are the settings that every service has.
+type Common struct {
+	NATS
+	Database      string `envconfig:"NIGHTSHARD_DATABASE" required:"true" desc:"InfluxDB database that is backed up, restored and dumped"`
+	TimeZone      string `envconfig:"NIGHTSHARD_TIMEZONE" default:"UTC" desc:"time zone of days and of the schedule, such as Europe/Berlin"`
+	SubjectPrefix string `envconfig:"NIGHTSHARD_SUBJECT_PREFIX" desc:"put before every subject, with a dot between"`
+	Replicas      int    `envconfig:"NIGHTSHARD_STREAM_REPLICAS" default:"1" desc:"copies of the event stream: 1, 3 or 5"`
+	LogLevel      string `envconfig:"NIGHTSHARD_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
+	LogFormat     string `envconfig:"NIGHTSHARD_LOG_FORMAT" desc:"json or console; console is the default on a terminal"`
+}
+
+// NATS are the settings of the connection to NATS, named as the nats CLI names
+// them.
+type NATS struct {
+	URL      string `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"NATS servers, separated by commas"`
+	Creds    string `envconfig:"NATS_CREDS" desc:"file with NATS credentials"`
+	User     string `envconfig:"NATS_USER" desc:"NATS user"`
+	Password string `envconfig:"NATS_PASSWORD" desc:"NATS password"`
+	Token    string `envconfig:"NATS_TOKEN" desc:"NATS token"`
+	NKey     string `envconfig:"NATS_NKEY" desc:"file with a NATS NKEY seed"`
+	CA       string `envconfig:"NATS_CA" desc:"file with the certificate authority of the NATS servers"`
+	Cert     string `envconfig:"NATS_CERT" desc:"file with a TLS client certificate for NATS"`
+	Key      string `envconfig:"NATS_KEY" desc:"file with the key of NATS_CERT"`
+}
+
+// known are the NIGHTSHARD_ names that any part of the project reads. A service
+// refuses every other one: it would be a setting that somebody believes in and
+// nobody reads. A test of each service holds its settings against this list.
+var known = []string{
+	"NIGHTSHARD_ACK_WAIT",
+	"NIGHTSHARD_COUNT_PARALLEL",
+	"NIGHTSHARD_COUNT_PAUSE",
+	"NIGHTSHARD_DATABASE",
+	"NIGHTSHARD_DAY",
+	"NIGHTSHARD_DUMPER_WAIT",
+	"NIGHTSHARD_DUMP_PARALLEL",
+	"NIGHTSHARD_DUMP_RECORDS",
+	"NIGHTSHARD_IDLE_TIMEOUT",
+	"NIGHTSHARD_INTERMEDIARY_PASSWORD",
+	"NIGHTSHARD_INTERMEDIARY_SNAPSHOT",
+	"NIGHTSHARD_INTERMEDIARY_URL",
+	"NIGHTSHARD_INTERMEDIARY_USER",
+	"NIGHTSHARD_LISTEN",
+	"NIGHTSHARD_LOG_FORMAT",
+	"NIGHTSHARD_LOG_LEVEL",
+	"NIGHTSHARD_MEASUREMENTS",
+	"NIGHTSHARD_PARALLEL",
+	"NIGHTSHARD_PRODUCTION_PASSWORD",
+	"NIGHTSHARD_PRODUCTION_SNAPSHOT",
+	"NIGHTSHARD_PRODUCTION_URL",
+	"NIGHTSHARD_PRODUCTION_USER",
+	"NIGHTSHARD_RESTORE_DATADIR",
+	"NIGHTSHARD_RESTORE_METADIR",
+	"NIGHTSHARD_RESTORE_MODE",
+	"NIGHTSHARD_RESTORE_START",
+	"NIGHTSHARD_RESTORE_STOP",
+	"NIGHTSHARD_RETENTION_POLICY",
+	"NIGHTSHARD_SCHEDULE",
+	"NIGHTSHARD_SEGMENT_BYTES",
+	"NIGHTSHARD_STREAM_REPLICAS",
+	"NIGHTSHARD_SUBJECT_PREFIX",
+	"NIGHTSHARD_TIMEZONE",
+}
+
+// Known says that some part of the project reads the setting.
+func Known(name string) bool { return slices.Contains(known, name) }
+
+// ConfigError lists every problem of the settings. A service that meets one
+// ends with exit code 2.
+type ConfigError struct {
+	Problems []string
+}
+
+// Error has one problem in each line.
+func (e *ConfigError) Error() string {
+	return "settings:\n  " + strings.Join(e.Problems, "\n  ")
+}
+
+// Validator is a set of settings that can judge itself once it is read.
+type Validator interface {
+	// Problems are what is wrong, each naming the setting, the reason and what
+	// to do.
+	Problems() []string
+}
+
+// Load reads the settings of the process environment into the struct that cfg
+// points to, whose fields carry envconfig's tags, and reports all problems at
+// once: values missing or of the wrong type, NIGHTSHARD_ names that nobody
+// reads, and what the struct's own Problems finds.
+func Load(cfg any) error {
+	problems := unknown(os.Environ())
+	for _, field := range fields(reflect.ValueOf(cfg).Elem()) {
+		if err := field.read(); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if v, ok := cfg.(Validator); ok && len(problems) == 0 {
+		problems = v.Problems()
+	}
+	if len(problems) > 0 {
+		return &ConfigError{Problems: problems}
+	}
+	return nil
+}
+
+// Names are the names of the settings of the struct that cfg points to.
+func Names(cfg any) []string {
+	var names []string
+	for _, f := range fields(reflect.ValueOf(cfg).Elem()) {
+		names = append(names, f.name())
+	}
+	return names
+}
+
+// Usage prints the table of the settings of the struct that cfg points to.
+func Usage(w io.Writer, cfg any) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, f := range fields(reflect.ValueOf(cfg).Elem()) {
+		def := f.def.Tag.Get("default")
+		switch {
+		case f.def.Tag.Get("required") == "true":
+			def = "required"
+		case def == "":
+			def = "-"
+		}
+		if _, err := fmt.Fprintf(tw, "  %s\t%s\t%s\n", f.name(), def, f.def.Tag.Get("desc")); err != nil {
+			return fmt.Errorf("print settings: %w", err)
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("print settings: %w", err)
+	}
+	return nil
+}
+
+// setting is one field of a settings struct.
+type setting struct {
+	def   reflect.StructField
+	value reflect.Value
+}
+
+func (s setting) name() string { return s.def.Tag.Get("envconfig") }
+
+// read has envconfig fill this one field. envconfig stops at the first problem
+// of a struct; a struct of one field at a time lets us list all of them.
+func (s setting) read() error {
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{
+		Name: s.def.Name, Type: s.def.Type, Tag: s.def.Tag,
+	}}))
+	err := envconfig.Process("", one.Interface())
+	var parse *envconfig.ParseError
+	switch {
+	case errors.As(err, &parse):
+		return fmt.Errorf("%s is %q, want %s: %s", s.name(), parse.Value, s.def.Type, s.def.Tag.Get("desc"))
+	case err != nil:
+		return fmt.Errorf("%s is missing: set it to the %s", s.name(), s.def.Tag.Get("desc"))
+	}
+	s.value.Set(one.Elem().Field(0))
+	return nil
+}
+
+// fields flattens the embedded structs of v.
+func fields(v reflect.Value) []setting {
+	var out []setting
+	for i := range v.NumField() {
+		def := v.Type().Field(i)
+		if def.Anonymous {
+			out = append(out, fields(v.Field(i))...)
+			continue
+		}
+		if def.Tag.Get("envconfig") != "" {
+			out = append(out, setting{def: def, value: v.Field(i)})
+		}
+	}
+	return out
+}
+
+// unknown names each NIGHTSHARD_ setting of environ that nobody reads.
+func unknown(environ []string) []string {
+	var problems []string
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "NIGHTSHARD_") && !Known(name) {
+			problems = append(problems, name+" is set, but no service knows it: correct the name or unset it (--help lists all)")
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}
