@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"nightshard/shared/night"
+	"nightshard/shared/service"
+)
+
+// config are the settings of the backup service.
+type config struct {
+	service.Common
+	Listen      string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9421" desc:"address of the health page and the metrics"`
+	URL         string        `envconfig:"NIGHTSHARD_PRODUCTION_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of production's InfluxDB"`
+	Snapshot    string        `envconfig:"NIGHTSHARD_PRODUCTION_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of production's InfluxDB"`
+	User        string        `envconfig:"NIGHTSHARD_PRODUCTION_USER" desc:"user at production; it needs to read the database and SHOW SHARDS"`
+	Password    string        `envconfig:"NIGHTSHARD_PRODUCTION_PASSWORD" desc:"password of that user"`
+	Schedule    string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
+	Day         string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
+	Parallel    int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
+	Counters    int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
+	CountPause  time.Duration `envconfig:"NIGHTSHARD_COUNT_PAUSE" default:"0s" desc:"pause after each count query, to spare production"`
+	IdleTimeout time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
+	AckWait     time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+}
+
+// Problems implements service.Validator.
+func (c *config) Problems() []string {
+	problems := c.Common.Problems()
+	if _, err := night.ParseRule(c.Day); err != nil {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_DAY: %v", err))
+	}
+	if _, err := parseSchedule(c.Schedule); err != nil {
+		problems = append(problems, err.Error())
+	}
+	return append(problems, service.Positive(map[string]int64{
+		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
+		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_ACK_WAIT": int64(c.AckWait),
+	})...)
+}
+
+// parseSchedule reads NIGHTSHARD_SCHEDULE; the schedule is nil for off.
+func parseSchedule(text string) (cron.Schedule, error) {
+	if text == "off" {
+		return nil, nil //nolint:nilnil // no schedule is a valid setting, not an error
+	}
+	s, err := cron.ParseStandard(text)
+	if err != nil {
+		return nil, fmt.Errorf("NIGHTSHARD_SCHEDULE is %q: %w; want five fields such as \"55 23 * * *\", or off", text, err)
+	}
+	return s, nil
+}

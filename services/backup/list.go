@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightshard/shared/influx"
+	"nightshard/shared/night"
+)
+
+// errUnknownDatabase says that production has no database of the name.
+var errUnknownDatabase = errors.New("unknown database")
+
+// inventory is what production says it has, at one moment.
+type inventory struct {
+	raw      []byte // meta.00, as the server sent it
+	meta     *influx.Metastore
+	database influx.DatabaseMeta
+	shards   []night.ShardKey
+}
+
+// listTries bounds how often two answers of production may disagree. They do
+// for a moment while a shard is made or deleted between them.
+const listTries = 5
+
+// inventory reads the metastore and holds it against SHOW SHARDS. A shard that
+// one of them lacks, again and again, is an error: a list that may be short
+// must not decide what a backup holds.
+func (b *backup) inventory(ctx context.Context) (inventory, error) {
+	var differ error
+	for try := range listTries {
+		if err := pause(ctx, time.Duration(try)*200*time.Millisecond); err != nil {
+			return inventory{}, err
+		}
+		inv, err := b.metastore(ctx)
+		if err != nil {
+			return inventory{}, err
+		}
+		if differ, err = b.confirm(ctx, inv.shards); err != nil {
+			return inventory{}, err
+		}
+		if differ == nil {
+			return inv, nil
+		}
+	}
+	return inventory{}, differ
+}
+
+func (b *backup) metastore(ctx context.Context) (inventory, error) {
+	raw, err := b.snapshot.Metastore(ctx)
+	if err != nil {
+		return inventory{}, fmt.Errorf("read metastore: %w", err)
+	}
+	meta, err := influx.ParseMetastore(raw)
+	if err != nil {
+		return inventory{}, fmt.Errorf("read metastore: %w", err)
+	}
+	db, ok := meta.Database(b.cfg.Database)
+	if !ok {
+		return inventory{}, fmt.Errorf("find database %q on %s: %w", b.cfg.Database, b.cfg.Snapshot, errUnknownDatabase)
+	}
+	inv := inventory{raw: raw, meta: meta, database: db}
+	for _, s := range meta.Shards(b.cfg.Database) {
+		inv.shards = append(inv.shards, night.ShardKey{ID: s.ID, RetentionPolicy: s.RetentionPolicy, Start: s.Start, End: s.End})
+	}
+	return inv, nil
+}
+
+// confirm asks production over HTTP for the same list. The first error says how
+// the two differ, the second that the question failed.
+func (b *backup) confirm(ctx context.Context, shards []night.ShardKey) (differ, err error) {
+	infos, err := b.http.Shards(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("show shards: %w", err)
+	}
+	var listed []night.ShardKey
+	for _, s := range infos {
+		if s.Database == b.cfg.Database {
+			listed = append(listed, night.ShardKey{ID: s.ID, RetentionPolicy: s.RetentionPolicy, Start: s.Start, End: s.End})
+		}
+	}
+	plan := night.Reconcile(listed, shards)
+	if len(plan.Missing) > 0 {
+		return fmt.Errorf("list shards: the metastore has shard %d, SHOW SHARDS does not", plan.Missing[0].ID), nil
+	}
+	if len(plan.Deleted) > 0 {
+		return fmt.Errorf("list shards: SHOW SHARDS has shard %d, the metastore does not", plan.Deleted[0].ID), nil
+	}
+	return nil, nil
+}
+
+// pause waits for d or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

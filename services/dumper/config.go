@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nightshard/shared/night"
+	"nightshard/shared/service"
+)
+
+// config are the settings of the dumper.
+type config struct {
+	service.Common
+	Listen          string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9423" desc:"address of the health page and the metrics"`
+	URL             string        `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB"`
+	User            string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to read"`
+	Password        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
+	Measurements    measurements  `envconfig:"NIGHTSHARD_MEASUREMENTS" required:"true" desc:"measurements to dump, separated by commas (\\, for a comma), or a JSON array"`
+	RetentionPolicy string        `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
+	Records         int           `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
+	Parallel        int           `envconfig:"NIGHTSHARD_DUMP_PARALLEL" default:"2" desc:"dumps that this process writes at the same time"`
+	IdleTimeout     time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
+	AckWait         time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+}
+
+// Problems implements service.Validator.
+func (c *config) Problems() []string {
+	problems := c.Common.Problems()
+	for _, m := range c.Measurements {
+		if _, err := night.DumpObject(night.DayOf(time.Unix(0, 0), time.UTC), m); err != nil {
+			problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
+		}
+	}
+	return append(problems, service.Positive(map[string]int64{
+		"NIGHTSHARD_DUMP_RECORDS": int64(c.Records), "NIGHTSHARD_DUMP_PARALLEL": int64(c.Parallel),
+		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_ACK_WAIT": int64(c.AckWait),
+	})...)
+}
+
+// measurements is a list of names as the setting writes it.
+type measurements []string
+
+// Decode implements envconfig.Decoder.
+func (m *measurements) Decode(text string) error {
+	names, err := parseMeasurements(text)
+	if err != nil {
+		return err
+	}
+	*m = names
+	return nil
+}
+
+// parseMeasurements reads a JSON array of strings, or names between commas. `\,`
+// is a comma inside a name and `\\` a backslash; white space around a name goes.
+func parseMeasurements(text string) ([]string, error) {
+	var names []string
+	if strings.HasPrefix(strings.TrimSpace(text), "[") {
+		if err := json.Unmarshal([]byte(text), &names); err != nil {
+			return nil, fmt.Errorf("read JSON array: %w", err)
+		}
+	} else {
+		names = splitNames(text)
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no measurement is named")
+	}
+	for i, name := range names {
+		if name == "" {
+			return nil, errors.New("an empty name: remove the comma too many")
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("%q is named twice", name)
+		}
+	}
+	return names, nil
+}
+
+func splitNames(text string) []string {
+	var names []string
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text) && (text[i+1] == ',' || text[i+1] == '\\'):
+			i++
+			b.WriteByte(text[i])
+		case c == ',':
+			names = append(names, strings.TrimSpace(b.String()))
+			b.Reset()
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return append(names, strings.TrimSpace(b.String()))
+}

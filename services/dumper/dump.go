@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "nightshard/proto/nightshard/v1"
+	"nightshard/shared/influx"
+	"nightshard/shared/intermediary"
+	"nightshard/shared/night"
+	"nightshard/shared/objstore"
+)
+
+// Metadata of a dump's object.
+const (
+	metaComplete = "complete"
+	metaRestore  = "restore-id"
+)
+
+// task is one dump: one measurement, one day.
+type task struct {
+	day         night.Day
+	measurement string
+	policy      string
+	identity    intermediary.Identity
+}
+
+// dump streams the records of the day's window from the intermediary into
+// Swift. The object appears only when the last record was read, their number
+// agrees with the server's own counts, and the same restore still stands there.
+func (p *dumper) dump(ctx context.Context, t task) (*pb.DumpCompleted, error) {
+	begin := p.now()
+	object, err := night.DumpObject(t.day, t.measurement)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the measurement
+	}
+	from, to := t.day.Window(p.loc)
+	out := &pb.DumpCompleted{
+		Day: t.day.String(), Measurement: t.measurement, Database: p.cfg.Database, RetentionPolicy: t.policy,
+		From: timestamppb.New(from), To: timestamppb.New(to), StartedAt: timestamppb.New(begin),
+		Complete: night.Complete(t.identity.Cutoff, to),
+	}
+	counts, err := p.http.CountMeasurement(ctx, p.cfg.Database, t.policy, t.measurement, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("count records of %q: %w", t.measurement, err)
+	}
+	if len(counts) == 0 {
+		err = p.clear(ctx, t, object)
+	} else {
+		out.Object = object
+		out.Records, out.Bytes, err = p.upload(ctx, t, object, from, to, counts, out.GetComplete())
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.FinishedAt = timestamppb.New(p.now())
+	p.log.Info().Str("day", out.GetDay()).Str("measurement", t.measurement).Int64("records", out.GetRecords()).
+		Int64("bytes", out.GetBytes()).Bool("complete", out.GetComplete()).Dur("duration", p.now().Sub(begin)).Msg("dump done")
+	return out, nil
+}
+
+// clear removes the dump that an earlier run may have left: the day has no
+// record of the measurement.
+func (p *dumper) clear(ctx context.Context, t task, object string) error {
+	if err := p.unchanged(ctx, t); err != nil {
+		return err
+	}
+	if err := p.store.Delete(ctx, t.day.String(), object); err != nil {
+		return fmt.Errorf("remove %s: %w", object, err)
+	}
+	return nil
+}
+
+// upload puts the document. Swift may ask for it again from its first byte:
+// then the query is run again.
+func (p *dumper) upload(ctx context.Context, t task, object string, from, to time.Time, counts map[string]int64, complete bool) (records, bytes int64, err error) {
+	var doc *document
+	source := func(ctx context.Context) (io.ReadCloser, error) {
+		doc = &document{tally: tally{want: counts}, report: p.report(t)}
+		return p.produce(ctx, t, doc, from, to), nil
+	}
+	sent, err := p.store.Put(ctx, t.day.String(), object, source, objstore.PutOptions{
+		ContentType: "application/json",
+		Meta:        map[string]string{metaComplete: strconv.FormatBool(complete), metaRestore: t.identity.RestoreID},
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("dump %q of %s: %w", t.measurement, t.day, err)
+	}
+	return doc.tally.records, sent.Size, nil
+}
+
+// produce writes the document into a pipe while the store reads it. An error
+// reaches the store instead of the end, so that nothing is stored.
+func (p *dumper) produce(ctx context.Context, t task, doc *document, from, to time.Time) io.ReadCloser {
+	ctx, cancel := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	go func() {
+		defer cancel()
+		w.CloseWithError(p.write(ctx, t, doc, w, from, to))
+	}()
+	return &producer{PipeReader: r, cancel: cancel}
+}
+
+// producer ends the query when the store stops reading.
+type producer struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (p *producer) Close() error {
+	p.cancel()
+	return p.PipeReader.Close() //nolint:wrapcheck // it never fails
+}
+
+// write queries the window and writes the document, then checks it.
+func (p *dumper) write(ctx context.Context, t task, doc *document, w io.Writer, from, to time.Time) error {
+	doc.begin(w)
+	statement := fmt.Sprintf("SELECT * FROM %s.%s.%s WHERE time >= %d AND time < %d",
+		influx.QuoteIdent(p.cfg.Database), influx.QuoteIdent(t.policy), influx.QuoteIdent(t.measurement), from.UnixNano(), to.UnixNano())
+	if err := p.http.Stream(ctx, p.cfg.Database, statement, doc.row); err != nil {
+		return fmt.Errorf("query %q: %w", t.measurement, err)
+	}
+	if err := doc.tally.check(); err != nil {
+		return fmt.Errorf("check %q: %w", t.measurement, err)
+	}
+	if err := p.unchanged(ctx, t); err != nil {
+		return err
+	}
+	return doc.end()
+}
+
+// unchanged makes sure that the restore that was there before is there still.
+func (p *dumper) unchanged(ctx context.Context, t task) error {
+	now, err := p.identity(ctx, "")
+	if err != nil {
+		return err
+	}
+	if now.RestoreID != t.identity.RestoreID {
+		return fmt.Errorf("dump %q of %s: while it was read, %w", t.measurement, t.day, errSuperseded)
+	}
+	return nil
+}
+
+// report tells how many records are written.
+func (p *dumper) report(t task) func(int64) {
+	return func(records int64) {
+		p.progress(&pb.Progress{
+			Service: "dumper", Day: t.day.String(), Step: "dump", Measurement: t.measurement,
+			Done: records, Unit: "records",
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightshard/shared/connect"
+	"nightshard/shared/events"
+	"nightshard/shared/influx"
+	"nightshard/shared/service"
+)
+
+// env is what the service takes from outside.
+type env struct {
+	cfg  *config
+	vars map[string]string // the process environment, for the Swift settings
+	logs io.Writer
+	// addr is told the address of the health page; nil in production.
+	addr func(string)
+}
+
+// run wires the service and works until ctx ends.
+func run(ctx context.Context, e env) error {
+	log, err := service.NewLogger(e.logs, "dumper", e.cfg.LogLevel, e.cfg.LogFormat)
+	if err != nil {
+		return &service.ConfigError{Problems: []string{err.Error()}}
+	}
+	store, err := connect.Store(ctx, e.vars, log)
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	bus, err := connect.Bus(ctx, e.cfg.Common, "dumper", e.cfg.AckWait, log)
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	defer connect.Close(ctx, bus, log)
+	p, err := newDumper(e.cfg, bus)
+	if err != nil {
+		return err
+	}
+	p.store, p.log = store, log
+	if err := connect.Health(ctx, e.cfg.Listen, bus, log, e.addr); err != nil {
+		return fmt.Errorf("serve health: %w", err)
+	}
+	return p.serve(ctx, bus)
+}
+
+// newDumper makes the worker from the settings, which Problems has checked.
+func newDumper(cfg *config, bus *events.Bus) (*dumper, error) {
+	http, err := influx.NewClient(influx.ClientConfig{
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, ChunkSize: cfg.Records,
+	})
+	if err != nil {
+		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_INTERMEDIARY_URL: %v", err)}}
+	}
+	return &dumper{
+		cfg: cfg, loc: cfg.Location(), http: http, slots: make(chan struct{}, cfg.Parallel),
+		progress: bus.Progress, now: time.Now,
+	}, nil
+}
+
+// serve runs one durable consumer for each measurement and one for requests,
+// until ctx ends.
+func (p *dumper) serve(ctx context.Context, bus *events.Bus) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, m := range p.cfg.Measurements {
+		g.Go(func() error {
+			return bus.Consume(gctx, events.Consumer{
+				Durable: "dumper-" + events.Slug(m), Subjects: []string{events.RestoreCompleted}, Deliver: events.DeliverLast,
+				Handler: p.onRestore(m), Failed: p.failed(m),
+			})
+		})
+	}
+	g.Go(func() error {
+		return bus.Consume(gctx, events.Consumer{
+			Durable: "dumper", Subjects: []string{events.DumpRequested}, Deliver: events.DeliverLast,
+			Handler: p.onRequest, Failed: p.failed(""),
+		})
+	})
+	p.log.Info().Str("database", p.cfg.Database).Str("intermediary", p.cfg.URL).
+		Strs("measurements", p.cfg.Measurements).Msg("waiting for events")
+	return g.Wait() //nolint:wrapcheck // each consumer names itself
+}

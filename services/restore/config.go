@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"nightshard/shared/service"
+)
+
+// config are the settings of the restore service.
+type config struct {
+	service.Common
+	Listen      string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9422" desc:"address of the health page and the metrics"`
+	URL         string        `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB; its copy of the database is dropped and replaced"`
+	Snapshot    string        `envconfig:"NIGHTSHARD_INTERMEDIARY_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of the intermediary InfluxDB"`
+	User        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to be an administrator"`
+	Password    string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
+	Mode        string        `envconfig:"NIGHTSHARD_RESTORE_MODE" default:"online" desc:"online, or offline: stop the server, write its folders, start it"`
+	MetaDir     string        `envconfig:"NIGHTSHARD_RESTORE_METADIR" desc:"offline: the intermediary's folder of metadata, such as /var/lib/influxdb/meta"`
+	DataDir     string        `envconfig:"NIGHTSHARD_RESTORE_DATADIR" desc:"offline: the intermediary's folder of data, such as /var/lib/influxdb/data"`
+	Stop        string        `envconfig:"NIGHTSHARD_RESTORE_STOP" desc:"offline: command that stops the intermediary, words or a JSON array; no shell reads it"`
+	Start       string        `envconfig:"NIGHTSHARD_RESTORE_START" desc:"offline: command that starts the intermediary and returns"`
+	SpoolDir    string        `envconfig:"NIGHTSHARD_SPOOL_DIR" desc:"folder for files of more than 16 MiB that hold deleted points, while they are restored; none is written elsewhere"`
+	Parallel    int           `envconfig:"NIGHTSHARD_PARALLEL" default:"3" desc:"shards that are restored at the same time"`
+	Counters    int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries of the drill at the same time"`
+	DumperWait  time.Duration `envconfig:"NIGHTSHARD_DUMPER_WAIT" default:"2m" desc:"how long to wait for dumpers that have not yet taken the event of the restore before"`
+	IdleTimeout time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
+	AckWait     time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+}
+
+// The ways to restore.
+const (
+	modeOnline  = "online"
+	modeOffline = "offline"
+)
+
+// Problems implements service.Validator.
+func (c *config) Problems() []string {
+	problems := c.Common.Problems()
+	switch c.Mode {
+	case modeOnline:
+	case modeOffline:
+		problems = append(problems, c.offlineProblems()...)
+	default:
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s or %s", c.Mode, modeOnline, modeOffline))
+	}
+	return append(problems, service.Positive(map[string]int64{
+		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
+		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_ACK_WAIT": int64(c.AckWait),
+	})...)
+}
+
+func (c *config) offlineProblems() []string {
+	var problems []string
+	for _, dir := range []struct{ name, path string }{
+		{"NIGHTSHARD_RESTORE_METADIR", c.MetaDir}, {"NIGHTSHARD_RESTORE_DATADIR", c.DataDir},
+	} {
+		if info, err := os.Stat(dir.path); err != nil || !info.IsDir() {
+			problems = append(problems, fmt.Sprintf("%s is %q: no such folder; offline restores write there", dir.name, dir.path))
+		}
+	}
+	for _, cmd := range []struct{ name, text string }{
+		{"NIGHTSHARD_RESTORE_STOP", c.Stop}, {"NIGHTSHARD_RESTORE_START", c.Start},
+	} {
+		if _, err := parseCommand(cmd.text); err != nil {
+			problems = append(problems, fmt.Sprintf("%s is %q: %v; want a command such as systemctl stop influxdb", cmd.name, cmd.text, err))
+		}
+	}
+	return problems
+}
+
+// parseCommand splits a command into its arguments: a JSON array of strings, or
+// words between white space. There is no shell and no quoting.
+func parseCommand(text string) ([]string, error) {
+	var args []string
+	if strings.HasPrefix(strings.TrimSpace(text), "[") {
+		if err := json.Unmarshal([]byte(text), &args); err != nil {
+			return nil, fmt.Errorf("read JSON array: %w", err)
+		}
+	} else {
+		args = strings.Fields(text)
+	}
+	if len(args) == 0 || args[0] == "" {
+		return nil, fmt.Errorf("no command")
+	}
+	return args, nil
+}

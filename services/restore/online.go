@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	pb "nightshard/proto/nightshard/v1"
+	"nightshard/shared/influx"
+	"nightshard/shared/night"
+	"nightshard/shared/objstore"
+	"nightshard/shared/tsm"
+)
+
+// loadOnline drops the database, makes it anew from the backup's metastore and
+// streams each shard into the running server.
+func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
+	if err := r.drop(ctx); err != nil {
+		return err
+	}
+	blob, err := influx.RestoreBlob(src.raw, r.cfg.Database)
+	if err != nil {
+		return fmt.Errorf("edit metastore: %w", err)
+	}
+	ids, err := r.create(ctx, blob, len(src.shards))
+	if err != nil {
+		return err
+	}
+	var bytes, done atomic.Int64
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.cfg.Parallel)
+	for _, s := range src.shards {
+		g.Go(func() error {
+			id, ok := ids[s.ID]
+			if !ok {
+				return fmt.Errorf("restore shard %d: the server made no place for it", s.ID)
+			}
+			if err := r.uploadShard(gctx, j, s, id, &bytes); err != nil {
+				return err
+			}
+			r.progress(&pb.Progress{
+				Service: "restore", Day: j.day.String(), Step: "shards", Unit: "shards",
+				Done: done.Add(1), Total: int64(len(src.shards)), Bytes: bytes.Load(),
+			})
+			return nil
+		})
+	}
+	return g.Wait() //nolint:wrapcheck // each shard wraps its own
+}
+
+// drop removes the database from the intermediary.
+func (r *restore) drop(ctx context.Context) error {
+	if err := r.http.Exec(ctx, "", "DROP DATABASE "+influx.QuoteIdent(r.cfg.Database)); err != nil {
+		return fmt.Errorf("drop database %q: %w", r.cfg.Database, err)
+	}
+	return nil
+}
+
+// create makes the database with its retention policies and shards. The answer
+// maps production's shard ids to the new ones.
+func (r *restore) create(ctx context.Context, blob []byte, shards int) (map[uint64]uint64, error) {
+	ids, err := r.snapshot.UpdateMetastore(ctx, blob, r.cfg.Database)
+	if err == nil {
+		return ids, nil
+	}
+	// A database without shards gives no pairs, which looks like a refusal.
+	if shards == 0 {
+		if names, listErr := r.http.Databases(ctx); listErr == nil && slices.Contains(names, r.cfg.Database) {
+			return ids, nil
+		}
+	}
+	return nil, fmt.Errorf("create database %q: %w", r.cfg.Database, err)
+}
+
+// uploadShard streams one shard from Swift into the server. It is tried again
+// when a connection breaks: the same files once more do no harm.
+func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uint64, bytes *atomic.Int64) error {
+	upload := func() (struct{}, error) {
+		return struct{}{}, r.shardBody(ctx, j, s, tsm.Options{
+			Rename:     tsm.RenameInto(fmt.Sprintf("%s/%s/%d", r.cfg.Database, s.RetentionPolicy, id)),
+			Tombstones: true, Memory: heldFile, Spool: r.spool,
+		}, func(body io.Reader) error {
+			return r.snapshot.UploadShard(ctx, id, &metered{Reader: body, n: bytes}) //nolint:wrapcheck // it names the shard
+		})
+	}
+	_, err := backoff.Retry(ctx, upload, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, d time.Duration) {
+			j.log.Warn().Err(err).Uint64("shard", s.ID).Dur("wait", d).Msg("shard is restored again")
+		}))
+	if err != nil {
+		return fmt.Errorf("restore shard %d: %w", s.ID, err)
+	}
+	return nil
+}
+
+// heldFile is the largest file, in bytes, that is held in memory while its
+// deleted points are left out. Few files have any.
+const heldFile = 16 << 20
+
+// spool gives a place for a larger file with deleted points, where a setting
+// allows one.
+func (r *restore) spool() (tsm.Spool, error) {
+	if r.cfg.SpoolDir == "" {
+		return nil, fmt.Errorf("hold a file of more than %d bytes with deleted points: set NIGHTSHARD_SPOOL_DIR to a folder with room for it", heldFile)
+	}
+	f, err := os.CreateTemp(r.cfg.SpoolDir, "nightshard-*")
+	if err != nil {
+		return nil, fmt.Errorf("hold a file with deleted points: %w", err)
+	}
+	// Removed at once: its room comes back with the last Close, also after a
+	// crash.
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(fmt.Errorf("hold a file with deleted points: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// shardBody gives use the shard's archive, verified as it passes: by its own
+// checksums, by Swift's MD5, and file by file by the manifest's SHA-256.
+func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm.Options, use func(io.Reader) error) error {
+	var archive *tsm.Archive
+	err := r.store.Get(ctx, j.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
+		if o.Size != s.Bytes {
+			return fmt.Errorf("get %s: %d bytes, the manifest says %d", s.Object, o.Size, s.Bytes)
+		}
+		reader := tsm.NewReader(body, opts)
+		defer func() { _ = reader.Close() }() // it never fails
+		if err := use(reader); err != nil {
+			return err
+		}
+		archive = reader.Archive()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("get %s: %w", s.Object, err)
+	}
+	return sameFiles(s, archive)
+}
+
+// sameFiles holds the files that came back against the manifest.
+func sameFiles(s night.Shard, a *tsm.Archive) error {
+	if s.Files == nil {
+		return nil // an old script's container says nothing of its files
+	}
+	var problems []string
+	got := map[string]tsm.File{}
+	for _, f := range a.Files {
+		got[f.Name] = f
+	}
+	for _, want := range s.Files {
+		f, ok := got[want.Name]
+		switch {
+		case !ok:
+			problems = append(problems, want.Name+" is missing")
+		case f.Size != want.Bytes || f.SHA256 != want.SHA256:
+			problems = append(problems, want.Name+" has another content")
+		}
+	}
+	if len(got) != len(s.Files) {
+		problems = append(problems, fmt.Sprintf("%d files, want %d", len(got), len(s.Files)))
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("check files of shard %d: %s", s.ID, strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// metered adds what is read to a counter.
+type metered struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	m.n.Add(int64(n))
+	return n, err //nolint:wrapcheck // io.EOF must pass as it is
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"nightshard/shared/influx"
+	"nightshard/shared/night"
+	"nightshard/shared/objstore"
+)
+
+// maxMeta bounds the metastore's archive, the one object that is held whole.
+const maxMeta = 256 << 20
+
+// source is the backup that is restored: what the manifest says, or for an old
+// script's container what its listing shows.
+type source struct {
+	manifest *night.Manifest // nil for an old script's container
+	raw      []byte          // meta.00
+	meta     *influx.Metastore
+	cutoff   time.Time
+	shards   []night.Shard
+}
+
+func (s *source) bytes() int64 {
+	var sum int64
+	for i := range s.shards {
+		sum += s.shards[i].Bytes
+	}
+	return sum
+}
+
+// source reads the day's manifest and metastore. Only an operator's request may
+// name a day without a manifest: an old script's.
+func (r *restore) source(ctx context.Context, j *job) (*source, error) {
+	src := &source{}
+	data, err := r.read(ctx, j, night.ManifestObject(j.day))
+	switch {
+	case err == nil:
+		if src.manifest, err = night.ParseManifest(j.day, data); err != nil {
+			return nil, err //nolint:wrapcheck // it names the day
+		}
+		if src.manifest.Database != r.cfg.Database {
+			return nil, fmt.Errorf("read manifest of %s: it is of database %q, this service restores %q", j.day, src.manifest.Database, r.cfg.Database)
+		}
+		src.shards, src.cutoff = src.manifest.Shards, src.manifest.Cutoff
+	case errors.Is(err, objstore.ErrNotFound) && j.asked:
+		if err := r.fromListing(ctx, j, src); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, err
+	}
+	if src.raw, err = r.read(ctx, j, night.MetaObject(j.day)); err != nil {
+		return nil, err
+	}
+	if src.meta, err = influx.ParseMetastore(src.raw); err != nil {
+		return nil, fmt.Errorf("read metastore of %s: %w", j.day, err)
+	}
+	return src, r.fit(j, src)
+}
+
+// fromListing takes an old script's container as it is listed.
+func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
+	err := r.store.List(ctx, j.day.String(), j.day.String()+"/", func(o objstore.Object) error {
+		switch {
+		case strings.HasPrefix(o.Name, night.IncomingPrefix(j.day)):
+			return fmt.Errorf("restore %s: its backup is unfinished: it has no manifest; back the day up again", j.day)
+		case o.Name == night.MetaObject(j.day):
+			src.cutoff = o.Modified
+			return nil
+		}
+		name, err := night.ParseShardObject(j.day, r.cfg.Database, o.Name)
+		if err != nil {
+			return nil //nolint:nilerr // a dump, or another database's shard
+		}
+		src.shards = append(src.shards, night.Shard{
+			Stored: night.Stored{Object: o.Name, Bytes: o.Size, MD5: o.MD5},
+			ID:     name.ID, RetentionPolicy: name.RetentionPolicy,
+		})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list %s: %w", j.day, err)
+	}
+	if src.cutoff.IsZero() {
+		return fmt.Errorf("restore %s: the container has neither a manifest nor a metastore (%s)", j.day, night.MetaObject(j.day))
+	}
+	return nil
+}
+
+// fit holds the shards against the metastore: each must be in it, and each of
+// its shards must be among them. A listing gets the time ranges from it.
+func (r *restore) fit(j *job, src *source) error {
+	db, ok := src.meta.Database(r.cfg.Database)
+	if !ok {
+		return fmt.Errorf("read metastore of %s: it has no database %q", j.day, r.cfg.Database)
+	}
+	known := src.meta.Shards(db.Name)
+	for i := range src.shards {
+		s := &src.shards[i]
+		at := slices.IndexFunc(known, func(m influx.ShardMeta) bool { return m.ID == s.ID && m.RetentionPolicy == s.RetentionPolicy })
+		if at < 0 {
+			return fmt.Errorf("restore %s: the metastore does not know shard %d of %q (%s)", j.day, s.ID, s.RetentionPolicy, s.Object)
+		}
+		s.Start, s.End = known[at].Start, known[at].End
+	}
+	if src.manifest != nil && len(known) != len(src.shards) {
+		return fmt.Errorf("restore %s: the metastore has %d shards, the manifest %d", j.day, len(known), len(src.shards))
+	}
+	return nil
+}
+
+// read gets one object whole. Those it is used for are small.
+func (r *restore) read(ctx context.Context, j *job, object string) ([]byte, error) {
+	var data []byte
+	err := r.store.Get(ctx, j.day.String(), object, func(_ objstore.Object, body io.Reader) error {
+		var err error
+		data, err = io.ReadAll(io.LimitReader(body, maxMeta+1))
+		return err //nolint:wrapcheck // Get names the object
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("get %s: %w", object, err)
+	case len(data) > maxMeta:
+		return nil, fmt.Errorf("get %s: it is larger than %d bytes", object, maxMeta)
+	}
+	return data, nil
+}

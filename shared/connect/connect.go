@@ -1,0 +1,87 @@
+// Package connect opens what every program of the project talks to, from its
+// settings: the bus, the store, the health page. It holds no rule of its own.
+package connect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"nightshard/shared/events"
+	"nightshard/shared/objstore"
+	"nightshard/shared/objstore/retry"
+	"nightshard/shared/objstore/swift"
+	"nightshard/shared/service"
+)
+
+// patience bounds the first connection of a service: it may be started before
+// the servers that it needs.
+const patience = 2 * time.Minute
+
+// Storage is a store that can also list its containers.
+type Storage interface {
+	objstore.Store
+	objstore.Containers
+}
+
+// Store opens Swift as vars say (ST_* or OS_*), with retries around it.
+func Store(ctx context.Context, vars map[string]string, log zerolog.Logger) (Storage, error) {
+	cfg, err := swift.ConfigFromEnv(vars)
+	if err != nil {
+		return nil, &service.ConfigError{Problems: []string{err.Error()}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	inner, err := swift.Open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open Swift: %w", err)
+	}
+	return retry.New(inner, retry.Policy{OnRetry: func(op, name string, err error, wait time.Duration) {
+		log.Warn().Err(err).Str("operation", op).Str("object", name).Dur("wait", wait).Msg("Swift is asked again")
+	}}), nil
+}
+
+// Bus connects to NATS and sees to the stream.
+func Bus(ctx context.Context, c service.Common, name string, ackWait time.Duration, log zerolog.Logger) (*events.Bus, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	bus, err := events.Connect(ctx, events.Config{
+		URL: c.URL, Creds: c.Creds, User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey,
+		CA: c.CA, Cert: c.Cert, Key: c.Key,
+		Name: "nightshard-" + name, Prefix: c.SubjectPrefix, Replicas: c.Replicas, AckWait: ackWait, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open bus: %w", err)
+	}
+	return bus, nil
+}
+
+// Close ends the connection to NATS, letting what was sent arrive. It works
+// after ctx has ended, and says so when it could not.
+func Close(ctx context.Context, bus *events.Bus, log zerolog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := bus.Close(ctx); err != nil {
+		log.Warn().Err(err).Msg("connection to NATS not closed properly")
+	}
+}
+
+// Health serves the health page and the metrics until ctx ends. The service is
+// ready while NATS answers. told gets the address, when it is not nil.
+func Health(ctx context.Context, addr string, bus *events.Bus, log zerolog.Logger, told func(string)) error {
+	ready := func() error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return bus.Check(ctx)
+	}
+	got, err := service.Serve(ctx, addr, service.NewRegistry(), ready, log)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	if told != nil {
+		told(got)
+	}
+	return nil
+}
