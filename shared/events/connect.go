@@ -1,0 +1,153 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+)
+
+func (b *Bus) dial() error {
+	opts, err := b.options()
+	if err != nil {
+		return err
+	}
+	conn, err := nats.Connect(b.cfg.URL, opts...)
+	if err != nil {
+		return fmt.Errorf("set up NATS connection to %s: %w", b.url, err)
+	}
+	b.conn = conn
+	return nil
+}
+
+func (b *Bus) options() ([]nats.Option, error) {
+	opts := []nats.Option{
+		nats.Name(b.cfg.Name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		// A service must outlive a server that refuses it for a while, and one
+		// that was refused twice would otherwise stay cut off for ever.
+		nats.IgnoreAuthErrorAbort(),
+		// What cannot be sent now is an error now. The default keeps it and
+		// sends it later, although the caller was told that it failed.
+		nats.ReconnectBufSize(-1),
+	}
+	opts = append(opts, b.handlers()...)
+	if b.cfg.InboxPrefix != "" {
+		opts = append(opts, nats.CustomInboxPrefix(b.cfg.InboxPrefix))
+	}
+	opts = append(opts, b.tlsOptions()...)
+	return b.withCredentials(opts)
+}
+
+func (b *Bus) withCredentials(opts []nats.Option) ([]nats.Option, error) {
+	if b.cfg.User != "" {
+		opts = append(opts, nats.UserInfo(b.cfg.User, b.cfg.Password))
+	}
+	if b.cfg.Token != "" {
+		opts = append(opts, nats.Token(b.cfg.Token))
+	}
+	if b.cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(b.cfg.Creds))
+	}
+	if b.cfg.NKey == "" {
+		return opts, nil
+	}
+	nkey, err := nats.NkeyOptionFromSeed(b.cfg.NKey)
+	if err != nil {
+		return nil, fmt.Errorf("read nkey seed %s: %w", b.cfg.NKey, err)
+	}
+	return append(opts, nkey), nil
+}
+
+func (b *Bus) tlsOptions() []nats.Option {
+	var opts []nats.Option
+	if b.cfg.CA != "" {
+		opts = append(opts, nats.RootCAs(b.cfg.CA))
+	}
+	if b.cfg.Cert != "" {
+		opts = append(opts, nats.ClientCert(b.cfg.Cert, b.cfg.Key))
+	}
+	return opts
+}
+
+// handlers log what happens to the connection. A refused publish or subscribe
+// reaches the caller as a time-out only; its reason comes to the ErrorHandler.
+func (b *Bus) handlers() []nats.Option {
+	return []nats.Option{
+		nats.ConnectHandler(b.connected),
+		nats.ReconnectHandler(b.connected),
+		nats.DisconnectErrHandler(func(conn *nats.Conn, err error) {
+			if conn.IsClosed() || conn.IsDraining() {
+				return // this side ended it
+			}
+			b.away.Store(true)
+			b.log.Warn().Err(err).Str("nats", b.url).Msg("NATS connection lost, trying again until it is back")
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.refused(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			event := b.log.Error().Err(err)
+			if sub != nil {
+				event = event.Str("subject", sub.Subject)
+			}
+			event.Msg("NATS reported an error")
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
+	}
+}
+
+func (b *Bus) connected(conn *nats.Conn) {
+	b.away.Store(false)
+	b.log.Info().Str("nats", conn.ConnectedAddr()).Str("server", conn.ConnectedServerName()).Msg("connected to NATS")
+}
+
+// refused keeps the reason for whoever waits, and logs the first of a row.
+func (b *Bus) refused(err error) {
+	select {
+	case <-b.failures:
+	default:
+	}
+	select {
+	case b.failures <- err:
+	default:
+	}
+	if !b.away.Swap(true) {
+		b.log.Warn().Err(err).Str("nats", b.url).Msg("NATS does not answer, trying again until it does")
+	}
+}
+
+// awaitConnection waits for the first connection.
+func (b *Bus) awaitConnection(ctx context.Context) error {
+	changed := b.conn.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer b.conn.RemoveStatusListener(changed)
+	reason := errors.New("no answer")
+	for !b.conn.IsConnected() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w): check that it runs and that NATS_URL names it", reason, ctx.Err())
+		case reason = <-b.failures:
+			if credentialsRefused(reason) {
+				return fmt.Errorf("%w: check NATS_CREDS, NATS_NKEY, NATS_TOKEN or NATS_USER and NATS_PASSWORD", reason)
+			}
+		case <-changed:
+			if b.conn.IsClosed() {
+				return fmt.Errorf("%w: %w", ErrClosed, b.conn.LastError())
+			}
+		}
+	}
+	return nil
+}
+
+func credentialsRefused(err error) bool {
+	for _, refusal := range []error{
+		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
+		nats.ErrNkeysNotSupported, nats.ErrNoUserCB,
+	} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// ErrClosed says that the bus was closed while it was still used.
+var ErrClosed = errors.New("bus is closed")
+
+// errLeaseLost cancels a job whose heartbeat was not confirmed for the whole
+// acknowledgement time: another replica may have the event by now.
+var errLeaseLost = errors.New("the event was not confirmed in time, another replica may have it")
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// Permanent marks an error that another attempt would not change, such as an
+// impossible day. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err: err}
+}
+
+// IsPermanent reports whether an error in the chain was made by [Permanent].
+func IsPermanent(err error) bool {
+	var permanent *permanentError
+	return errors.As(err, &permanent)
+}
+
+type stepError struct {
+	step string
+	err  error
+}
+
+func (e *stepError) Error() string { return e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+// Step says in which step of the work an error came up. The text of the error
+// stays as it is; the failed event carries the name. It returns nil for nil.
+func Step(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &stepError{step: name, err: err}
+}
+
+// StepOf returns the outermost step of an error, empty if there is none.
+func StepOf(err error) string {
+	var step *stepError
+	if errors.As(err, &step) {
+		return step.step
+	}
+	return ""
+}
+
+// panicError is a handler's panic, which is treated as any other error.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+func newPanicError(value any) error {
+	return &panicError{value: value, stack: debug.Stack()}
+}
+
+// DefaultRetry is how long the bus waits after the given attempt, counted from
+// 1: 5 seconds, 30 seconds, 2 minutes, then 5 minutes.
+func DefaultRetry(attempt int) time.Duration {
+	switch attempt {
+	case 0, 1:
+		return 5 * time.Second
+	case 2:
+		return 30 * time.Second
+	case 3:
+		return 2 * time.Minute
+	}
+	return 5 * time.Minute
+}

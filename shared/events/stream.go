@@ -1,0 +1,205 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// duplicateWindow is the least for which the stream remembers a
+	// Nats-Msg-Id. A job of hours that ends with a lost answer publishes its
+	// result again; NATS's default of two minutes would store it twice.
+	duplicateWindow = 24 * time.Hour
+	newWindow       = 2 * duplicateWindow
+	// replicasNotSupported is the server's JSStreamReplicasNotSupportedErr: more
+	// than one replica was asked of a server without a cluster.
+	replicasNotSupported jetstream.ErrorCode = 10074
+)
+
+// errStream says that a stream of our name was made for something else.
+var errStream = errors.New("the stream cannot be used")
+
+// errNoJetStream explains the two ways in which JetStream can be off.
+var errNoJetStream = errors.New("JetStream is not enabled: start nats-server with -js, or enable it for the account")
+
+// ensureStreamPatiently retries what a server that has just started may refuse.
+func (b *Bus) ensureStreamPatiently(ctx context.Context) error {
+	for {
+		err := b.ensureStream(ctx)
+		if err == nil || !transient(err) || errors.Is(err, errNoJetStream) || ctx.Err() != nil {
+			return err
+		}
+		if pause(ctx, reconnectWait) != nil {
+			return err
+		}
+	}
+}
+
+// ensureStream loads first and changes only what is needed: services that start
+// together must not race each other with updates.
+func (b *Bus) ensureStream(ctx context.Context) error {
+	stream, err := b.loadStream(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = b.createStream(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	if have.Retention != jetstream.LimitsPolicy {
+		return fmt.Errorf("%w: %s has retention %s, but every subscriber needs its own copy of the events: "+
+			"remove the stream or set NIGHTSHARD_SUBJECT_PREFIX", errStream, b.stream, have.Retention)
+	}
+	want, changed := b.merge(have)
+	if !changed {
+		return nil
+	}
+	return b.updateStream(ctx, want)
+}
+
+func (b *Bus) loadStream(ctx context.Context) (jetstream.Stream, error) {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, b.stream)
+	if err != nil {
+		return nil, fmt.Errorf("load stream %s: %w", b.stream, explain(err))
+	}
+	return stream, nil
+}
+
+func (b *Bus) createStream(ctx context.Context) (jetstream.Stream, error) {
+	bounded, cancel := call(ctx)
+	defer cancel()
+	stream, err := b.js.CreateStream(bounded, b.streamConfig())
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		// Another service was faster, with other settings.
+		return b.loadStream(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create stream %s: %w", b.stream, explain(err))
+	}
+	return stream, nil
+}
+
+func (b *Bus) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("update stream %s: %w", b.stream, explain(err))
+	}
+	b.log.Info().Str("stream", b.stream).Strs("subjects", cfg.Subjects).
+		Int("replicas", cfg.Replicas).Msg("updated the stream")
+	return nil
+}
+
+func (b *Bus) streamConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        b.stream,
+		Description: "The events of Nightshard's nights",
+		// One by one, so that a mistyped subject is an error for whoever
+		// publishes it with an acknowledgement.
+		Subjects: b.fullSubjects(Subjects()),
+		// Limits: any number of subscribers, and history for new ones.
+		Retention:   jetstream.LimitsPolicy,
+		Storage:     jetstream.FileStorage,
+		Replicas:    max(b.cfg.Replicas, 1),
+		Duplicates:  newWindow,
+		AllowDirect: true,
+	}
+}
+
+// merge adds to an existing configuration what it lacks and keeps the rest, so
+// that an operator's own limits and subjects stay.
+func (b *Bus) merge(have jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
+	want, changed := have, false
+	want.Subjects = slices.Clone(have.Subjects)
+	for _, subject := range b.fullSubjects(Subjects()) {
+		if !slices.ContainsFunc(have.Subjects, func(pattern string) bool { return covers(pattern, subject) }) {
+			want.Subjects, changed = append(want.Subjects, subject), true
+		}
+	}
+	window := duplicateWindow
+	if have.MaxAge > 0 {
+		// The server refuses a window longer than the age of a message.
+		window = min(window, have.MaxAge)
+	}
+	if have.Duplicates < window {
+		want.Duplicates, changed = window, true
+	}
+	if b.cfg.Replicas > 0 && have.Replicas != b.cfg.Replicas {
+		want.Replicas, changed = b.cfg.Replicas, true
+	}
+	return want, changed
+}
+
+// covers reports whether a subject matches a pattern with * and >.
+func covers(pattern, subject string) bool {
+	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
+	for i, token := range p {
+		if token == ">" {
+			return i < len(s)
+		}
+		if i >= len(s) || (token != "*" && token != s[i]) {
+			return false
+		}
+	}
+	return len(p) == len(s)
+}
+
+func (b *Bus) fullSubjects(subjects []string) []string {
+	full := make([]string, len(subjects))
+	for i, subject := range subjects {
+		full[i] = b.prefix + subject
+	}
+	return full
+}
+
+// errAway replaces the client's own words for a message that it cannot send.
+var errAway = errors.New("NATS is not connected")
+
+func explain(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return fmt.Errorf("%w (%w)", errAway, err)
+	}
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w (%w)", errNoJetStream, err)
+	}
+	return err
+}
+
+// transient reports whether an error of NATS may pass by itself.
+func transient(err error) bool {
+	for _, lasting := range []error{
+		nats.ErrConnectionClosed, nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrInvalidConnection,
+		jetstream.ErrNotPullConsumer, ErrUnknownSubject, errSettings, errStream,
+	} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	var api jetstream.JetStreamError
+	if !errors.As(err, &api) || api.APIError() == nil {
+		return true
+	}
+	return api.APIError().Code >= 500 && api.APIError().ErrorCode != replicasNotSupported
+}
+
+// pause waits, or returns the error of ctx.
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
