@@ -1,0 +1,92 @@
+package influx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// conn is a connection whose every read and write has a deadline, which moves
+// with progress, and which ends with its context.
+type conn struct {
+	net.Conn
+	ctx  context.Context //nolint:containedctx // a connection lives as long as the call that it serves
+	idle time.Duration
+	stop func() bool
+}
+
+func newConn(ctx context.Context, c net.Conn, idle time.Duration) *conn {
+	// A deadline in the past wakes a read or write that waits.
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	return &conn{Conn: c, ctx: ctx, idle: idle, stop: stop}
+}
+
+// Read implements io.Reader.
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.extend(c.SetReadDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	return n, c.explain(err)
+}
+
+// Write implements io.Writer.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.extend(c.SetWriteDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	return n, c.explain(err)
+}
+
+// extend moves a deadline on. The context is looked at afterwards: it may have
+// ended in between, and its own deadline must not be overwritten.
+func (c *conn) extend(set func(time.Time) error) error {
+	if err := set(time.Now().Add(c.idle)); err != nil {
+		return fmt.Errorf("set deadline: %w", err)
+	}
+	return c.ctx.Err() //nolint:wrapcheck // the caller's own
+}
+
+// explain says what a deadline that passed means.
+func (c *conn) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case c.ctx.Err() != nil:
+		return c.ctx.Err() //nolint:wrapcheck // the caller's own
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no byte moved for %s: %w", c.idle, ErrStalled)
+	default:
+		return err
+	}
+}
+
+// Close implements io.Closer.
+func (c *conn) Close() error {
+	c.stop()
+	return c.Conn.Close() //nolint:wrapcheck // the callers ignore it
+}
+
+// finish closes at the end of a call, when the outcome is known already.
+func (c *conn) finish() { _ = c.Close() }
+
+// abort has the connection end with a reset, so that the server does not take
+// half an upload for a whole one.
+func (c *conn) abort() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// closeWrite tells the server that the upload is over.
+func (c *conn) closeWrite() error {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return errors.New("end upload: not a TCP connection")
+	}
+	return tcp.CloseWrite() //nolint:wrapcheck // the caller names the shard
+}
