@@ -10,8 +10,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// fetchWait is how long one request for an event stays at the server.
-const fetchWait = 30 * time.Second
+// fetchWait is how long one request for an event stays at the server. It is
+// short because once in some hundred test runs a redelivery did not come for
+// the 30 seconds of the request that was used then. The cause was not found; a
+// new request makes the server look again.
+func (b *Bus) fetchWait() time.Duration {
+	return min(max(b.cfg.AckWait/6, time.Second), 10*time.Second)
+}
 
 // Consume gives the events of a durable consumer to its handler, one at a time,
 // until ctx ends, and then returns nil. It outlives restarts of NATS and the
@@ -79,12 +84,12 @@ func (w *worker) serve(ctx context.Context, cons jetstream.Consumer) {
 // fetch asks for one event. Nothing is fetched ahead: what waits in this
 // process would be redelivered.
 func (w *worker) fetch(ctx context.Context, cons jetstream.Consumer) (jetstream.Msg, error) {
-	bounded, cancel := context.WithTimeout(ctx, fetchWait)
+	wait := w.bus.fetchWait()
+	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	// The server's sign of life shows that it still knows the request, which it
 	// forgets when it restarts.
-	beat := min(max(w.bus.cfg.AckWait/4, 100*time.Millisecond), 5*time.Second)
-	msg, err := cons.Next(jetstream.FetchContext(bounded), jetstream.FetchHeartbeat(beat))
+	msg, err := cons.Next(jetstream.FetchContext(bounded), jetstream.FetchHeartbeat(wait/4))
 	if err != nil {
 		return nil, fmt.Errorf("fetch from %s: %w", w.Durable, err)
 	}

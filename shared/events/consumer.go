@@ -23,8 +23,9 @@ const (
 	// DeliverNew begins with the events published from now on.
 	DeliverNew Deliver = iota
 	// DeliverLast begins with the newest event on the first of the consumer's
-	// subjects, or with the next one if there is none. Events on the other
-	// subjects are delivered if they are newer than that one.
+	// subjects that has any, or with the next one if there is none at all.
+	// Events on the other subjects are delivered if they are newer than that
+	// one.
 	DeliverLast
 )
 
@@ -199,7 +200,8 @@ func (w *worker) startAt(ctx context.Context, cfg jetstream.ConsumerConfig) (jet
 	}
 	if start == 0 && w.Deliver == DeliverLast {
 		// DeliverLast of NATS takes the newest of all subjects together, its
-		// last-per-subject an old request too. The first subject leads here.
+		// last-per-subject an old request too. The first subject with an event
+		// leads here.
 		if start, err = w.newest(ctx, stream); err != nil {
 			return cfg, err
 		}
@@ -213,14 +215,16 @@ func (w *worker) startAt(ctx context.Context, cfg jetstream.ConsumerConfig) (jet
 func (w *worker) newest(ctx context.Context, stream jetstream.Stream) (uint64, error) {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	msg, err := stream.GetLastMsgForSubject(ctx, w.bus.prefix+w.Subjects[0])
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, nil
+	for _, subject := range w.Subjects {
+		msg, err := stream.GetLastMsgForSubject(ctx, w.bus.prefix+subject)
+		switch {
+		case err == nil:
+			return msg.Sequence, nil
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return 0, fmt.Errorf("find newest %s: %w", subject, err)
+		}
 	}
-	if err != nil {
-		return 0, fmt.Errorf("find newest %s: %w", w.Subjects[0], err)
-	}
-	return msg.Sequence, nil
+	return 0, nil
 }
 
 // adapt brings a durable that another version made to today's settings, where

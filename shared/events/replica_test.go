@@ -3,8 +3,6 @@ package events_test
 import (
 	"context"
 	"errors"
-	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,83 +13,6 @@ import (
 	nightshardv1 "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 )
-
-// wire passes one bus's connections on to the server, until it is cut. A cut
-// process neither beats nor acknowledges, like one that was killed.
-type wire struct {
-	listener net.Listener
-	target   string
-	mu       sync.Mutex
-	conns    []net.Conn
-	cut      bool
-}
-
-func newWire(t *testing.T, target string) *wire {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{listener: listener, target: target[len("nats://"):]}
-	go w.accept()
-	t.Cleanup(w.Cut)
-	return w
-}
-
-func (w *wire) URL() string { return "nats://" + w.listener.Addr().String() }
-
-func (w *wire) accept() {
-	for {
-		in, err := w.listener.Accept()
-		if err != nil {
-			return
-		}
-		out, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", w.target)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		if !w.keep(in, out) {
-			return
-		}
-		go pipe(in, out)
-		go pipe(out, in)
-	}
-}
-
-func (w *wire) keep(conns ...net.Conn) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conns = append(w.conns, conns...)
-	if w.cut {
-		for _, conn := range conns {
-			_ = conn.Close()
-		}
-	}
-	return !w.cut
-}
-
-func pipe(to, from net.Conn) {
-	buf := make([]byte, 4096)
-	for {
-		n, err := from.Read(buf)
-		if _, writeErr := to.Write(buf[:n]); err != nil || writeErr != nil {
-			_ = to.Close()
-			_ = from.Close()
-			return
-		}
-	}
-}
-
-func (w *wire) Cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = true
-	_ = w.listener.Close()
-	for _, conn := range w.conns {
-		_ = conn.Close()
-	}
-}
 
 func TestHeartbeatKeepsALongJobWithOneReplica(t *testing.T) {
 	t.Parallel()
@@ -299,7 +220,7 @@ func TestNATSAwayForLongerThanAckWaitRepeatsTheJobOnce(t *testing.T) {
 func TestRestartOfNATSWhileIdleIsSurvived(t *testing.T) {
 	t.Parallel()
 	srv := startNATS(t)
-	bus := connect(t, srv.URL)
+	bus := connect(t, srv.URL, func(c *events.Config) { c.AckWait = 10 * time.Second })
 	consume(t, bus, backups(func(context.Context, *events.Delivery) ([]proto.Message, error) { return completed("2026-11-22"), nil }))
 	for n := 1; n <= 2; n++ {
 		srv.Shutdown()

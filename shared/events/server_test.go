@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +17,7 @@ import (
 
 	nightshardv1 "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
+	"nightshard/shared/testbed"
 )
 
 const (
@@ -29,60 +28,14 @@ const (
 	patience = 30 * time.Second
 )
 
-// natsServer is an embedded server that can be stopped and started again on the
-// same port and store.
-type natsServer struct {
-	t    *testing.T
-	opts *server.Options
-	srv  *server.Server
-	URL  string
-}
-
-func startNATS(t *testing.T, change ...func(*server.Options)) *natsServer {
+// startNATS starts a real server that keeps what it acknowledged.
+func startNATS(t *testing.T, change ...func(*server.Options)) *testbed.NATSServer {
 	t.Helper()
-	s := &natsServer{t: t, opts: &server.Options{
-		Host: "127.0.0.1", Port: freePort(t), NoSigs: true, NoLog: true, JetStream: true, SyncAlways: true, StoreDir: t.TempDir(),
-	}}
-	for _, c := range change {
-		c(s.opts)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	return s
-}
-
-// freePort is below the ports of outgoing connections, one of which could take
-// it while the server restarts.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 1000 {
-		port := 20000 + rand.IntN(12000)
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = listener.Close()
-			return port
+	return testbed.NATS(t, testbed.NATSOptions{SyncAlways: true, Configure: func(o *server.Options) {
+		for _, c := range change {
+			c(o)
 		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
-
-func (s *natsServer) Start() {
-	s.t.Helper()
-	srv, err := server.NewServer(s.opts.Clone())
-	if err != nil {
-		s.t.Fatalf("new server: %v", err)
-	}
-	srv.Start()
-	if !srv.ReadyForConnections(patience) {
-		s.t.Fatal("server is not ready")
-	}
-	s.srv, s.URL = srv, fmt.Sprintf("nats://127.0.0.1:%d", s.opts.Port)
-}
-
-func (s *natsServer) Shutdown() {
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+	}})
 }
 
 // logs collects what a bus logs.

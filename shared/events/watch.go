@@ -156,11 +156,7 @@ func (b *Bus) walk(ctx context.Context, cfg jetstream.OrderedConsumerConfig, unt
 	}
 	defer messages.Stop()
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return next, fmt.Errorf("read stream %s: %w", b.stream, err)
-		}
-		meta, err := msg.Metadata()
+		msg, meta, err := nextMessage(ctx, messages)
 		if err != nil {
 			return next, fmt.Errorf("read stream %s: %w", b.stream, err)
 		}
@@ -172,6 +168,18 @@ func (b *Bus) walk(ctx context.Context, cfg jetstream.OrderedConsumerConfig, unt
 			return next, nil
 		}
 	}
+}
+
+func nextMessage(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, *jetstream.MsgMetadata, error) {
+	msg, err := messages.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return nil, nil, fmt.Errorf("next event: %w", err)
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read metadata: %w", err)
+	}
+	return msg, meta, nil
 }
 
 func (b *Bus) openOrdered(ctx context.Context, cfg jetstream.OrderedConsumerConfig) (jetstream.Consumer, *jetstream.ConsumerInfo, error) {
