@@ -8,9 +8,8 @@
 package objstore
 
 import (
+	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"time"
 )
@@ -21,9 +20,15 @@ type Object struct {
 	Name string
 	// Size is the number of bytes of its content.
 	Size int64
-	// MD5 is the lower-case hexadecimal MD5 of its content, as the server
-	// lists it. For a static large object it is not the MD5 of the content.
+	// MD5 is the lower-case hexadecimal MD5 of its content. Put always fills
+	// it. List and Get leave it empty for an object that the server keeps in
+	// segments, since the server knows no MD5 of the whole.
 	MD5 string
+	// Listed is the hash that a listing shows for the object: the MD5 for an
+	// ordinary one, a hash over the segments' MD5s for one in segments. It
+	// stays the same when the object is copied. Put, Get and List fill it, so
+	// that a listing proves an upload: same Name, Size and Listed.
+	Listed string
 	// Modified is when the server last stored it.
 	Modified time.Time
 	// Meta is the object's own metadata, keys in lower case without the
@@ -32,8 +37,10 @@ type Object struct {
 }
 
 // Source opens an object's content from its first byte. A store may call it
-// again to retry, and closes every reader that it got. An error of the reader
-// ends the upload: nothing is stored.
+// again to retry, and closes every reader that it got: after its end, where an
+// error of Close counts as an error of the content, or in the middle of a Read
+// that does not heed ctx. An error of the reader ends the upload: nothing is
+// stored.
 type Source func(ctx context.Context) (io.ReadCloser, error)
 
 // PutOptions are the optional properties of a new object.
@@ -43,6 +50,10 @@ type PutOptions struct {
 	ContentType string
 	// Meta is stored with the object: keys in lower case, ASCII values.
 	Meta map[string]string
+	// SizeHint is about how many bytes the content will have, 0 when unknown.
+	// It decides nothing but speed: content above the server's limit for one
+	// object is opened twice unless the hint says so ahead.
+	SizeHint int64
 }
 
 // Store keeps objects in containers. Implementations are safe for concurrent
@@ -50,29 +61,53 @@ type PutOptions struct {
 type Store interface {
 	// Put stores what src yields under name, replacing what was there, and
 	// returns the size and MD5 of the bytes that it sent. The container is
-	// made when it is missing. The object appears whole or not at all.
+	// made when it is missing. The object appears whole or not at all. An
+	// error of src is a *SourceError, one of the transfer may be ErrCorrupt.
 	Put(ctx context.Context, container, name string, src Source, opts PutOptions) (Object, error)
 	// Get calls read once with the object and its content. It returns
 	// ErrCorrupt when the bytes do not match what the server said of them,
-	// which is known only after the last byte. A read function that needs
-	// only the Object returns ErrSkipBody; Get then returns nil.
+	// which is known only after the last byte: the reader then gives
+	// ErrCorrupt in place of io.EOF. What read leaves over is read and
+	// checked too. A read function that needs only the Object, or no more of
+	// the content, returns ErrSkipBody; Get then returns nil, unchecked. Any
+	// other error of read is returned.
 	Get(ctx context.Context, container, name string, read func(Object, io.Reader) error) error
 	// List yields every object whose name begins with prefix, in the order
 	// of their names' bytes, by pages. A missing container is ErrNotFound.
-	// The listing is of the whole container when prefix is empty.
+	// The listing is of the whole container when prefix is empty. An error of
+	// each ends the listing and is returned.
 	List(ctx context.Context, container, prefix string, each func(Object) error) error
 	// Copy copies an object inside the server, metadata included; no byte
 	// passes through the client. The target container is made when missing.
+	// The copy shares nothing with its source. A missing source is
+	// ErrNotFound.
 	Copy(ctx context.Context, srcContainer, srcName, dstContainer, dstName string) error
 	// Delete removes an object. One that is already gone is not an error.
 	Delete(ctx context.Context, container, name string) error
 }
 
-// Containers lists containers by name; the account has no other structure.
+// Containers sees to the containers of an account, which has no other
+// structure.
 type Containers interface {
 	// Containers yields every container whose name begins with prefix, in
 	// the order of their names.
 	Containers(ctx context.Context, prefix string, each func(Container) error) error
+	// DeleteContainer removes an empty container. One that is already gone is
+	// not an error; one that holds objects is a *StatusError with code 409.
+	DeleteContainer(ctx context.Context, container string) error
+}
+
+// Account is all that an adapter offers.
+type Account interface {
+	Store
+	Containers
+}
+
+// Reauthenticator is an account with a login that can be renewed, after an
+// answer with status 401.
+type Reauthenticator interface {
+	// Reauthenticate logs in again. Refused credentials are ErrCredentials.
+	Reauthenticate(ctx context.Context) error
 }
 
 // Container describes one container.
@@ -86,26 +121,9 @@ type Container struct {
 	Bytes int64
 }
 
-// ErrNotFound says that the container or object does not exist.
-var ErrNotFound = errors.New("not found")
-
-// ErrCorrupt says that stored or received bytes are not those that were sent.
-var ErrCorrupt = errors.New("content does not match its checksum")
-
-// ErrSkipBody is returned by a read function of Get that wants no content.
-var ErrSkipBody = errors.New("skip the content")
-
-// StatusError is an answer of the server that is not success.
-type StatusError struct {
-	// Code is the HTTP status.
-	Code int
-	// RetryAfter is how long the server asked to wait, 0 if it did not.
-	RetryAfter time.Duration
-	// Text is the server's reason.
-	Text string
-}
-
-// Error gives the status and the server's reason.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("HTTP status %d: %s", e.Code, e.Text)
+// NewSource gives data again and again.
+func NewSource(data []byte) Source {
+	return func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}
 }
