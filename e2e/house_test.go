@@ -38,7 +38,7 @@ type house struct {
 	inter *testbed.InfluxServer
 	nats  *testbed.NATSServer
 	swift map[string]string
-	store connect.Storage
+	store objstore.Account
 	bus   *events.Bus
 	env   map[string]string
 

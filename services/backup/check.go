@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -98,8 +96,7 @@ func (b *backup) remove(ctx context.Context, j *job, names []string) error {
 
 // put stores a small object.
 func (b *backup) put(ctx context.Context, j *job, name string, data []byte, contentType string) (objstore.Object, error) {
-	source := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-	o, err := b.store.Put(ctx, j.container(), name, source, objstore.PutOptions{ContentType: contentType})
+	o, err := b.store.Put(ctx, j.container(), name, objstore.NewSource(data), objstore.PutOptions{ContentType: contentType})
 	if err != nil {
 		return objstore.Object{}, fmt.Errorf("put %s: %w", name, err)
 	}

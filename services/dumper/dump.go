@@ -82,6 +82,7 @@ func (p *dumper) upload(ctx context.Context, t task, object string, from, to tim
 	var doc *document
 	source := func(ctx context.Context) (io.ReadCloser, error) {
 		doc = &document{tally: tally{want: counts}, report: p.report(t)}
+		doc.report(0)
 		return p.produce(ctx, t, doc, from, to), nil
 	}
 	sent, err := p.store.Put(ctx, t.day.String(), object, source, objstore.PutOptions{

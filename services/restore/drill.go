@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -154,8 +152,7 @@ func (r *restore) putDrill(ctx context.Context, j *job, d *night.Drill) error {
 	if err != nil {
 		return fmt.Errorf("write drill of %s: %w", j.day, err)
 	}
-	source := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-	if _, err := r.store.Put(ctx, j.day.String(), night.DrillObject(j.day), source, objstore.PutOptions{ContentType: "application/json"}); err != nil {
+	if _, err := r.store.Put(ctx, j.day.String(), night.DrillObject(j.day), objstore.NewSource(data), objstore.PutOptions{ContentType: "application/json"}); err != nil {
 		return fmt.Errorf("put %s: %w", night.DrillObject(j.day), err)
 	}
 	return nil

@@ -20,27 +20,26 @@ import (
 // the servers that it needs.
 const patience = 2 * time.Minute
 
-// Storage is a store that can also list its containers.
-type Storage interface {
-	objstore.Store
-	objstore.Containers
-}
-
 // Store opens Swift as vars say (ST_* or OS_*), with retries around it.
-func Store(ctx context.Context, vars map[string]string, log zerolog.Logger) (Storage, error) {
+func Store(ctx context.Context, vars map[string]string, log zerolog.Logger) (objstore.Account, error) {
 	cfg, err := swift.ConfigFromEnv(vars)
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{err.Error()}}
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	policy := retry.Policy{OnRetry: func(op, name string, err error, wait time.Duration) {
+		log.Warn().Err(err).Str("operation", op).Str("object", name).Dur("wait", wait).Msg("Swift is asked again")
+	}}
+	open, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	inner, err := swift.Open(ctx, cfg)
+	var inner *swift.Store
+	err = retry.Do(open, policy, "open", "", func() error {
+		inner, err = swift.Open(open, cfg)
+		return err //nolint:wrapcheck // wrapped below
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open Swift: %w", err)
 	}
-	return retry.New(inner, retry.Policy{OnRetry: func(op, name string, err error, wait time.Duration) {
-		log.Warn().Err(err).Str("operation", op).Str("object", name).Dur("wait", wait).Msg("Swift is asked again")
-	}}), nil
+	return retry.New(inner, policy), nil
 }
 
 // Bus connects to NATS and sees to the stream.
