@@ -7,7 +7,7 @@ import (
 )
 
 // weekday0 is the first day of the tests' data.
-var weekday0 = time.Date(2016, 5, 26, 0, 0, 0, 0, time.UTC)
+func weekday0() time.Time { return time.Date(2016, 5, 26, 0, 0, 0, 0, time.UTC) }
 
 // fillWeek writes days of odd and ordinary data: cpu in the default policy with
 // a shard each 12 hours, and mem in "two_weeks" with a shard each 8 hours, so
@@ -17,7 +17,7 @@ func (h *house) fillWeek(days int) {
 	h.prod.Query(h.t, "", `CREATE RETENTION POLICY "main" ON "sensu_db" DURATION INF REPLICATION 1 SHARD DURATION 12h DEFAULT`)
 	h.prod.Query(h.t, "", `CREATE RETENTION POLICY "two_weeks" ON "sensu_db" DURATION INF REPLICATION 1 SHARD DURATION 8h`)
 	for d := range days {
-		begin := weekday0.AddDate(0, 0, d)
+		begin := weekday0().AddDate(0, 0, d)
 		var cpu, mem strings.Builder
 		for at := begin; at.Before(begin.AddDate(0, 0, 1)); at = at.Add(10 * time.Minute) {
 			for host := range 5 {
@@ -51,4 +51,4 @@ func (h *house) fillOdd(day time.Time) {
 }
 
 // dayName names the n-th day of the data.
-func dayName(n int) string { return weekday0.AddDate(0, 0, n).Format("2006-01-02") }
+func dayName(n int) string { return weekday0().AddDate(0, 0, n).Format("2006-01-02") }

@@ -78,7 +78,7 @@ func TestADumpThatEndedAtTheCutoffIsCompletedTheNextNight(t *testing.T) {
 	if !dumps[0].GetComplete() {
 		t.Fatalf("dump of a day long past: %v", dumps[0])
 	}
-	_, end := mustDay(t, dayName(1)).Window(weekday0.Location())
+	_, end := mustDay(t, dayName(1)).Window(weekday0().Location())
 	var m map[string]any
 	if err := json.Unmarshal(h.read(dayName(1), dayName(1)+"/manifest.json"), &m); err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func TestNightEndsRightAfterAServiceIsKilledAtWork(t *testing.T) {
 			t.Parallel()
 			h := build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{})
 			h.fillWeek(6)
-			h.fillMany(weekday0.AddDate(0, 0, 1), 150_000)
+			h.fillMany(weekday0().AddDate(0, 0, 1), 150_000)
 			h.env["NIGHTSHARD_MEASUREMENTS"] = "many"
 			h.env["NIGHTSHARD_PARALLEL"] = "1"
 			procs := map[string]*proc{}
@@ -70,7 +70,7 @@ func TestNightEndsRightAfterAServiceIsKilledAtWork(t *testing.T) {
 			}
 			h.sameDump(dumps[0])
 			for _, subject := range []string{events.BackupCompleted, events.RestoreCompleted, events.DumpCompleted} {
-				if n := len(h.all(subject, 0)); n != 1 {
+				if n := len(h.all(subject)); n != 1 {
 					t.Errorf("%d events on %s; %v %v", n, subject, b, r)
 				}
 			}
@@ -90,7 +90,7 @@ func TestASecondRunReplacesTheDayAndSweepsUp(t *testing.T) {
 		t.Fatalf("an empty request backed up %s", first.GetDay())
 	}
 	h.prod.Query(t, database, "DROP SHARD 2")
-	h.fillOdd(weekday0)
+	h.fillOdd(weekday0())
 	seq = h.publish(events.BackupRequested, &pb.BackupRequested{})
 	second, _ := awaitOn[*pb.BackupCompleted](h, max(seq, e.Seq), events.BackupCompleted, events.BackupFailed)
 	m, err := night.ParseManifest(mustDay(t, today), h.read(today, today+"/manifest.json"))

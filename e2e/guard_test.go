@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"reflect"
@@ -67,7 +68,7 @@ func TestAServerThatMayBeProductionIsNotTouched(t *testing.T) {
 func forward(t *testing.T, url string) string {
 	t.Helper()
 	target := strings.TrimPrefix(url, "http://")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func forward(t *testing.T, url string) string {
 
 func pipe(c net.Conn, target string) {
 	defer func() { _ = c.Close() }()
-	d, err := net.DialTimeout("tcp", target, 5*time.Second)
+	d, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", target)
 	if err != nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,9 +71,7 @@ func build(t *testing.T, prod, inter testbed.InfluxOptions) *house {
 		"NIGHTSHARD_MEASUREMENTS":          "cpu",
 		"NATS_URL":                         h.nats.URL,
 	}
-	for name, value := range h.swift {
-		h.env[name] = value
-	}
+	maps.Copy(h.env, h.swift)
 	h.connect()
 	return h
 }
@@ -134,13 +133,13 @@ func (h *house) await(what string, after uint64, ok func(events.Event) bool) eve
 	}
 }
 
-// all gives the events after a sequence number on a subject.
-func (h *house) all(subject string, after uint64) []events.Event {
+// all gives the events on a subject.
+func (h *house) all(subject string) []events.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []events.Event
 	for _, e := range h.events {
-		if e.Seq > after && e.Subject == subject {
+		if e.Subject == subject {
 			out = append(out, e)
 		}
 	}
@@ -215,7 +214,7 @@ type proc struct {
 func (h *house) start(name string, extra ...string) *proc {
 	h.t.Helper()
 	p := &proc{t: h.t, name: name, done: make(chan error, 1), log: filepath.Join(h.t.TempDir(), name+".log")}
-	p.cmd = exec.Command(testbed.Command(h.t, "./services/"+name))
+	p.cmd = exec.CommandContext(context.Background(), testbed.Command(h.t, "./services/"+name)) // it outlives a failed wait, to be logged
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for k, v := range h.env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
@@ -232,7 +231,7 @@ func (h *house) start(name string, extra ...string) *proc {
 	}
 	go func() { p.done <- p.cmd.Wait() }()
 	h.t.Cleanup(func() {
-		p.stop(syscall.SIGTERM)
+		_ = p.stop(syscall.SIGTERM)
 		_ = out.Close()
 		if h.t.Failed() {
 			h.t.Logf("log of %s:\n%s", name, p.logged())
@@ -267,23 +266,6 @@ func (p *proc) logged() string {
 		return err.Error()
 	}
 	return string(data)
-}
-
-// peak is the process's largest resident memory so far, in bytes.
-func (p *proc) peak() int64 {
-	p.t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(data)) {
-		var kib int64
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
-			return kib << 10
-		}
-	}
-	p.t.Fatal("no VmHWM")
-	return 0
 }
 
 // read gets an object whole.

@@ -145,7 +145,7 @@ func TestNightEndsWithDumpsThatEqualProduction(t *testing.T) {
 			t.Parallel()
 			h := build(t, c.prod, c.inter)
 			h.fillWeek(6)
-			h.fillOdd(weekday0.AddDate(0, 0, 2))
+			h.fillOdd(weekday0().AddDate(0, 0, 2))
 			list, err := json.Marshal([]string{"cpu", oddMeasurement, "nothing"})
 			if err != nil {
 				t.Fatal(err)
@@ -248,7 +248,7 @@ func (h *house) checkByHand(b *pb.BackupCompleted) {
 }
 
 // run runs a command as an operator would.
-func run(t *testing.T, dir string, env map[string]string, name string, args ...string) string {
+func run(t *testing.T, dir string, env map[string]string, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = dir
@@ -260,7 +260,6 @@ func run(t *testing.T, dir string, env map[string]string, name string, args ...s
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
-	return string(out)
 }
 
 // checkHandover holds the time between an event and the first action on it
@@ -268,9 +267,9 @@ func run(t *testing.T, dir string, env map[string]string, name string, args ...s
 // machine.
 func (h *house) checkHandover() {
 	h.t.Helper()
-	done := h.all(events.BackupCompleted, 0)[0]
-	restored := h.all(events.RestoreCompleted, 0)[0]
-	dump := h.all(events.DumpCompleted, 0)[0]
+	done := h.all(events.BackupCompleted)[0]
+	restored := h.all(events.RestoreCompleted)[0]
+	dump := h.all(events.DumpCompleted)[0]
 	r, _ := restored.Message.(*pb.RestoreCompleted)
 	d, _ := dump.Message.(*pb.DumpCompleted)
 	h.t.Logf("backup.completed to restore: %s; restore.completed to dump: %s",

@@ -130,7 +130,7 @@ func (b *backup) promote(ctx context.Context, j *job, m *night.Manifest) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // wrapped above
+		return err
 	}
 	if err := b.check(ctx, j, m, inPlace); err != nil {
 		return err

@@ -177,7 +177,7 @@ func (b *backup) failed(d *events.Delivery, err error) proto.Message {
 	out := &pb.BackupFailed{Database: b.cfg.Database, Error: err.Error(), Step: events.StepOf(err)}
 	if req, ok := d.Message.(*pb.BackupRequested); ok {
 		out.Day = req.GetDay()
-		if out.GetDay() == "" {
+		if out.GetDay() == "" && out.GetStep() != events.StepRead {
 			out.Day = b.rule.Day(d.Time, b.loc).String()
 		}
 	}

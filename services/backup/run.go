@@ -87,5 +87,5 @@ func (b *backup) serve(ctx context.Context, bus *events.Bus) error {
 	})
 	b.log.Info().Str("database", b.cfg.Database).Str("production", b.cfg.Snapshot).
 		Str("schedule", b.cfg.Schedule).Msg("waiting for requests")
-	return g.Wait() //nolint:wrapcheck // each part wraps its own
+	return g.Wait()
 }

@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
 
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/night"
-
-	"github.com/rs/zerolog"
 )
 
 // asker asks for the nightly backups. Every replica runs one; the message id

@@ -83,5 +83,5 @@ func (p *dumper) serve(ctx context.Context, bus *events.Bus) error {
 	})
 	p.log.Info().Str("database", p.cfg.Database).Str("intermediary", p.cfg.URL).
 		Strs("measurements", p.cfg.Measurements).Msg("waiting for events")
-	return g.Wait() //nolint:wrapcheck // each consumer names itself
+	return g.Wait()
 }

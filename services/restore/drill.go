@@ -95,7 +95,7 @@ func (r *restore) compare(ctx context.Context, j *job, src *source, d *night.Dri
 			return nil
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // each shard wraps its own
+	return g.Wait()
 }
 
 // compareShard compares one shard. A server that has just taken the shard may

@@ -148,8 +148,7 @@ func (r *restore) failed(d *events.Delivery, err error) proto.Message {
 	if in, ok := d.Message.(interface{ GetDay() string }); ok {
 		out.Day = in.GetDay()
 	}
-	var differ *differError
-	if errors.As(err, &differ) {
+	if differ, ok := errors.AsType[*differError](err); ok {
 		out.Verdict = verdict(differ.drill)
 	}
 	return out

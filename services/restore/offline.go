@@ -137,7 +137,7 @@ func (r *restore) writeMeta(src *source) (map[uint64]uint64, error) {
 		return nil, fmt.Errorf("merge metastore: %w", err)
 	}
 	next := file + ".nightshard"
-	if err := os.WriteFile(next, blob, 0o600); err != nil {
+	if err := os.WriteFile(next, blob, 0o600); err != nil { //nolint:gosec // beside the metastore itself
 		return nil, fmt.Errorf("write metastore: %w", err)
 	}
 	if err := inherit(next, file); err != nil {
@@ -173,7 +173,7 @@ func (r *restore) writeShards(ctx context.Context, j *job, src *source, ids map[
 			return nil
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // each shard wraps its own
+	return g.Wait()
 }
 
 // unpack writes the files of an archive into dir, reading it to its very end:

@@ -54,7 +54,7 @@ func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
 			return nil
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // each shard wraps its own
+	return g.Wait()
 }
 
 // drop removes the database from the intermediary.
@@ -89,7 +89,7 @@ func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uin
 			Rename:     tsm.RenameInto(fmt.Sprintf("%s/%s/%d", r.cfg.Database, s.RetentionPolicy, id)),
 			Tombstones: true, Memory: heldFile, Spool: r.spool,
 		}, func(body io.Reader) error {
-			return r.snapshot.UploadShard(ctx, id, &metered{Reader: body, n: bytes}) //nolint:wrapcheck // it names the shard
+			return r.snapshot.UploadShard(ctx, id, &metered{Reader: body, n: bytes})
 		})
 	}
 	_, err := backoff.Retry(ctx, upload, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0),

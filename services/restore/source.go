@@ -43,7 +43,7 @@ func (r *restore) source(ctx context.Context, j *job) (*source, error) {
 	switch {
 	case err == nil:
 		if src.manifest, err = night.ParseManifest(j.day, data); err != nil {
-			return nil, err //nolint:wrapcheck // it names the day
+			return nil, fmt.Errorf("trust manifest: %w", err)
 		}
 		if src.manifest.Database != r.cfg.Database {
 			return nil, fmt.Errorf("read manifest of %s: it is of database %q, this service restores %q", j.day, src.manifest.Database, r.cfg.Database)
@@ -54,7 +54,7 @@ func (r *restore) source(ctx context.Context, j *job) (*source, error) {
 			return nil, err
 		}
 	default:
-		return nil, err
+		return nil, err //nolint:wrapcheck // read names the object
 	}
 	if src.raw, err = r.read(ctx, j, night.MetaObject(j.day)); err != nil {
 		return nil, err

@@ -106,7 +106,7 @@ func (b *Bus) connected(conn *nats.Conn) {
 // refused keeps the reason for whoever waits, and logs the first of a row.
 func (b *Bus) refused(err error) {
 	select {
-	case <-b.failures:
+	case <-b.failures: //nolint:errcheck // an older reason, replaced below
 	default:
 	}
 	select {

@@ -55,15 +55,15 @@ func (w *worker) open(msg jetstream.Msg) (*job, error) {
 	j := &job{worker: w, Delivery: d, reply: msg.Reply(), began: time.Now()}
 	meta, err := msg.Metadata()
 	if err != nil {
-		return j, Permanent(Step("read event", err))
+		return j, Permanent(Step(StepRead, err))
 	}
 	j.seq = meta.Sequence.Stream
 	d.Time = meta.Timestamp.UTC()
 	d.ID = deliveryID(meta.Sequence.Stream, d.Time)
-	d.Attempt = int(min(meta.NumDelivered, math.MaxInt32)) //nolint:gosec // bounded on this line
+	d.Attempt = int(min(meta.NumDelivered, math.MaxInt32))
 	message, err := Decode(subject, msg.Data())
 	if err != nil {
-		return j, Permanent(Step("read event", err))
+		return j, Permanent(Step(StepRead, err))
 	}
 	d.Message = message
 	if d.Attempt > w.Attempts {
@@ -191,16 +191,15 @@ func (j *job) once(ctx context.Context, body string) error {
 
 // log begins the one line of a delivery's outcome.
 func (j *job) log(level zerolog.Level, err error) *zerolog.Event {
-	event := j.bus.log.WithLevel(level).Str("durable", j.Durable).Str("subject", j.Subject).
-		Str("event", j.ID).Int("attempt", j.Attempt).Dur("took", time.Since(j.began))
+	event := j.bus.log.WithLevel(level).Str("durable", j.Durable).Str("subject", j.Subject). //nolint:zerologlint // the caller sends it
+													Str("event", j.ID).Int("attempt", j.Attempt).Dur("took", time.Since(j.began))
 	if day := stringField(j.Message, "day"); day != "" {
 		event = event.Str("day", day)
 	}
 	if step := StepOf(err); step != "" {
 		event = event.Str("step", step)
 	}
-	var panicked *panicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*panicError](err); ok {
 		event = event.Bytes("stack", panicked.stack)
 	}
 	return event.Err(err)

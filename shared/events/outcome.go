@@ -42,6 +42,9 @@ type stepError struct {
 func (e *stepError) Error() string { return e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
 
+// StepRead is the step of an event whose body cannot be read.
+const StepRead = "read event"
+
 // Step says in which step of the work an error came up. The text of the error
 // stays as it is; the failed event carries the name. It returns nil for nil.
 func Step(name string, err error) error {
@@ -53,8 +56,7 @@ func Step(name string, err error) error {
 
 // StepOf returns the outermost step of an error, empty if there is none.
 func StepOf(err error) string {
-	var step *stepError
-	if errors.As(err, &step) {
+	if step, ok := errors.AsType[*stepError](err); ok {
 		return step.step
 	}
 	return ""

@@ -91,8 +91,7 @@ func (b *Bus) History(ctx context.Context, start Start, fn func(Event) error, su
 		subjects = Subjects()
 	}
 	_, err := b.walk(ctx, b.ordered(start, subjects...), true, b.eventCall(fn))
-	var fromFn *callError
-	if errors.As(err, &fromFn) {
+	if fromFn, ok := errors.AsType[*callError](err); ok {
 		return fromFn.err
 	}
 	if err != nil {

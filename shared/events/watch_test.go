@@ -90,7 +90,7 @@ func TestDurableGoesOnWhereItWasAndEachHasItsOwnCopy(t *testing.T) {
 // watch collects the days of backup requests until the test ends.
 func watch(t *testing.T, bus *events.Bus, start events.Start) <-chan string {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	days, done := make(chan string, 1000), make(chan error, 1)
 	go func() {
 		done <- bus.Watch(ctx, start, func(e events.Event) error {

@@ -48,7 +48,7 @@ func (c *conn) extend(set func(time.Time) error) error {
 	if err := set(time.Now().Add(c.idle)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}
-	return c.ctx.Err() //nolint:wrapcheck // the caller's own
+	return c.ctx.Err()
 }
 
 // explain says what a deadline that passed means.
@@ -57,7 +57,7 @@ func (c *conn) explain(err error) error {
 	case err == nil:
 		return nil
 	case c.ctx.Err() != nil:
-		return c.ctx.Err() //nolint:wrapcheck // the caller's own
+		return c.ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no byte moved for %s: %w", c.idle, ErrStalled)
 	default:

@@ -115,8 +115,7 @@ func (c *Client) request(ctx context.Context, method, path string, params url.Va
 // unwrapURL takes the address out of an HTTP client's error: it holds the whole
 // query.
 func unwrapURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -27,7 +27,7 @@ func RestoreBlob(raw []byte, database string) ([]byte, error) {
 				return nil, err
 			}
 			found = true
-			return editDatabase(f, keepIDs)
+			return editDatabase(f, nil)
 		}
 		return f.raw, nil
 	})
@@ -103,9 +103,6 @@ type renumber struct {
 	group, shard uint64
 	ids          map[uint64]uint64
 }
-
-// keepIDs leaves ids as they are.
-var keepIDs *renumber
 
 func (r *renumber) groupID(old uint64) uint64 {
 	if r == nil {

@@ -144,7 +144,7 @@ func metastoreBlob(raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read archive of %d bytes: %w", len(raw), errMetastore)
 	}
 	n := binary.BigEndian.Uint64(raw[8:])
-	if n > uint64(len(raw)-16) {
+	if n > uint64(len(raw)-16) { //nolint:gosec // at least 16, see above
 		return nil, fmt.Errorf("read archive of %d bytes: it is cut, the metastore alone has %d: %w", len(raw), n, errMetastore)
 	}
 	return raw[16 : 16+n], nil

@@ -27,8 +27,10 @@ func scan(r io.Reader) ([]string, error) {
 	return rows, err
 }
 
-const chunkA = `{"results":[{"statement_id":0,"series":[{"name":"cpu","columns":["time","a","ü \"q\""],"values":[["2016-06-01T00:00:00Z",9223372036854775807,"x\n\\\"]}"],["t",null,true]],"partial":true}],"partial":true}]}` + "\n"
-const chunkB = ` {"results":[ {"statement_id":0, "series":[{"name":"cpu","tags":{"a":"b"},"columns":["time","b"],"values":[ [ "u" , -1.5e-7 ] ]}] } ] } ` + "\n"
+const (
+	chunkA = `{"results":[{"statement_id":0,"series":[{"name":"cpu","columns":["time","a","ü \"q\""],"values":[["2016-06-01T00:00:00Z",9223372036854775807,"x\n\\\"]}"],["t",null,true]],"partial":true}],"partial":true}]}` + "\n"
+	chunkB = ` {"results":[ {"statement_id":0, "series":[{"name":"cpu","tags":{"a":"b"},"columns":["time","b"],"values":[ [ "u" , -1.5e-7 ] ]}] } ] } ` + "\n"
+)
 
 func TestScannerPassesValuesThroughUntouched(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package night_test
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -140,9 +141,7 @@ func TestListingMustShowWhatWasSent(t *testing.T) {
 		"large has MD5 9": func(l map[string]night.Stored) { l["large"] = night.Stored{Bytes: 9, MD5: "9"} },
 	} {
 		listed := map[string]night.Stored{}
-		for k, v := range whole {
-			listed[k] = v
-		}
+		maps.Copy(listed, whole)
 		change(listed)
 		if problems, _ := night.CheckListing(sent, listed); len(problems) != 1 || !strings.HasPrefix(problems[0], what) {
 			t.Errorf("%s: problems %v", what, problems)

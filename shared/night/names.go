@@ -53,11 +53,13 @@ type ShardName struct {
 	ID              uint64
 }
 
-// escaped says that the plain name of the archive would mislead `influxd
+// Detour says that the plain name of the archive would mislead `influxd
 // restore`. It names the folder strings.Trim(id, "0"), so an id that ends in 0
 // lands in another shard's folder; and it refuses a file name with more than
-// four parts, so a retention policy must not bring a dot of its own.
-func (s ShardName) escaped() bool {
+// four parts, so a retention policy must not bring a dot of its own. Such an
+// archive is stored under a name with `_` and with entry paths that lead to the
+// right folder.
+func (s ShardName) Detour() bool {
 	return s.ID%10 == 0 || strings.Contains(s.RetentionPolicy, ".")
 }
 
@@ -73,7 +75,7 @@ func (s ShardName) policyPart() string {
 // `influxd restore` takes the folder of the shard from it.
 func (s ShardName) Object(day Day) string {
 	mark := ""
-	if s.escaped() {
+	if s.Detour() {
 		mark = "_"
 	}
 	return fmt.Sprintf("%s%s.%s.%05d%s.00", ShardPrefix(day), s.Database, s.policyPart(), s.ID, mark)
@@ -87,7 +89,7 @@ func (s ShardName) Object(day Day) string {
 func (s ShardName) EntryFolder() string {
 	plain := fmt.Sprintf("%s/%s/%d", s.Database, s.RetentionPolicy, s.ID)
 	switch {
-	case !s.escaped():
+	case !s.Detour():
 		return plain
 	case strings.Contains(s.RetentionPolicy, "."):
 		return fmt.Sprintf("%s/../../%s/%d", plain, s.RetentionPolicy, s.ID)

@@ -12,4 +12,4 @@ func (p Program) MainWith(ctx context.Context, args []string, stdout, stderr io.
 }
 
 // KnownNames is the list that unknown settings are held against.
-func KnownNames() []string { return known }
+func KnownNames() []string { return known() }

@@ -38,7 +38,7 @@ func clean(t *testing.T) {
 			if err := os.Unsetenv(name); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = os.Setenv(name, value) })
+			t.Cleanup(func() { _ = os.Setenv(name, value) }) //nolint:usetesting // t.Setenv cannot unset
 		}
 	}
 }
@@ -181,7 +181,7 @@ func TestWrongLogSettingsAreNamed(t *testing.T) {
 func TestHealthPageTellsReadiness(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	var notReady error = errors.New("not connected to NATS")
+	notReady := errors.New("not connected to NATS")
 	addr, err := service.Serve(ctx, "127.0.0.1:0", service.NewRegistry(), func() error { return notReady }, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

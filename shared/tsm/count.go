@@ -94,6 +94,7 @@ func (t *tally) entry(minTime, maxTime int64) {
 	switch covers(t.ranges, minTime, maxTime) {
 	case coverWhole:
 		return
+	case coverNone:
 	case coverPart:
 		t.cell.inexact = true
 	}

@@ -144,6 +144,7 @@ func (c *cut) remains(old indexEntry, ranges []timeRange) (indexEntry, error) {
 		return old, nil
 	case coverWhole:
 		return indexEntry{}, nil
+	case coverPart:
 	}
 	if now, ok := c.encoded[old.offset]; ok {
 		return now, nil

@@ -38,7 +38,7 @@ func NewReader(src io.Reader, o Options) *Reader {
 // on before an error must not be used.
 func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.out.Read(p)
-	if err == io.EOF { //nolint:errorlint // our own, unwrapped
+	if err == io.EOF {
 		r.whole = true
 	}
 	return n, err //nolint:wrapcheck // io.Reader: the error says what was read

@@ -82,7 +82,7 @@ func TestArchiveIsUnknownBeforeTheEnd(t *testing.T) {
 	if r.Archive() != nil {
 		t.Error("an archive before io.EOF")
 	}
-	if _, err := r.Read(make([]byte, 1)); err != io.EOF || r.Archive() == nil {
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || r.Archive() == nil {
 		t.Errorf("at the end: %v, %v", err, r.Archive())
 	}
 }
@@ -237,7 +237,7 @@ func TestMemoryStaysSmall(t *testing.T) {
 	for {
 		k, err := reader.Read(buf)
 		n += int64(k)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

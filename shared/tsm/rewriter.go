@@ -68,7 +68,7 @@ func (r *rewriter) advance() error {
 		}
 	}
 	h, err := r.in.Next()
-	if err == io.EOF { //nolint:errorlint // the end marker
+	if err == io.EOF {
 		return r.finish()
 	}
 	if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
@@ -178,7 +178,7 @@ func (r *rewriter) hold(h *tar.Header) (io.ReaderAt, error) {
 	if h.Size <= r.o.Memory {
 		b := make([]byte, h.Size)
 		_, err := io.ReadFull(r.in, b)
-		return bytes.NewReader(b), err //nolint:wrapcheck // the caller wraps it
+		return bytes.NewReader(b), err
 	}
 	if r.o.Spool == nil {
 		return nil, fmt.Errorf("it has %d bytes and a tombstone, %d fit into memory and there is no spool", h.Size, r.o.Memory)

@@ -174,6 +174,7 @@ func (f *tsmFile) block(b []byte) (int, *fault) {
 		if f.more(b) {
 			return 0, nil
 		}
+	case strange:
 	}
 	return f.beginSearch(b)
 }

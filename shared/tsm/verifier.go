@@ -92,10 +92,10 @@ func (v *verifier) fill() error {
 			return bad
 		}
 	}
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return nil
-	case err == io.EOF: //nolint:errorlint // a wrapped io.EOF is somebody's error, not the end
+	case io.EOF: //nolint:errorlint // a wrapped io.EOF is somebody's error, not the end
 		return v.end()
 	}
 	if errors.Is(err, io.EOF) {

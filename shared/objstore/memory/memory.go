@@ -86,8 +86,8 @@ func readAll(ctx context.Context, src objstore.Source) ([]byte, error) {
 		}
 		return r.data, sourceError(ctx, r.err)
 	case <-ctx.Done():
-		_ = rc.Close()        // to end the Read
-		return nil, ctx.Err() //nolint:wrapcheck // Put names the object
+		_ = rc.Close() // to end the Read
+		return nil, ctx.Err()
 	}
 }
 
@@ -96,7 +96,7 @@ func sourceError(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return ctx.Err() //nolint:wrapcheck // Put names the object
+		return ctx.Err()
 	}
 	return &objstore.SourceError{Err: err}
 }
@@ -235,7 +235,7 @@ type reader struct {
 // Read implements io.Reader.
 func (r *reader) Read(b []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
-		return 0, err //nolint:wrapcheck // Get names the object
+		return 0, err
 	}
 	return r.r.Read(b) //nolint:wrapcheck // io.EOF must pass as it is
 }

@@ -135,8 +135,7 @@ func worthStatus(code int) bool {
 // isConnection says whether err is one of the way to the server and back, and
 // not a certificate that will not be right next time either.
 func isConnection(err error) bool {
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return false
 	}
 	var network net.Error
@@ -148,16 +147,14 @@ func isConnection(err error) bool {
 
 // code is the HTTP status in err, 0 when there is none.
 func code(err error) int {
-	var status *objstore.StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*objstore.StatusError](err); ok {
 		return status.Code
 	}
 	return 0
 }
 
 func retryAfter(err error) time.Duration {
-	var status *objstore.StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*objstore.StatusError](err); ok {
 		return status.RetryAfter
 	}
 	return 0
@@ -177,6 +174,6 @@ func (systemClock) Sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // run says what it waited for
+		return ctx.Err()
 	}
 }

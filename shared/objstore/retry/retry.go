@@ -49,7 +49,7 @@ func (s *Store) Get(ctx context.Context, container, name string, read func(objst
 	given := false
 	again := func(err error) bool { return !given && worthIt(err) }
 	return s.do(ctx, "get", container+"/"+name, again, func() error {
-		return s.inner.Get(ctx, container, name, func(o objstore.Object, r io.Reader) error { //nolint:wrapcheck // the store names the object
+		return s.inner.Get(ctx, container, name, func(o objstore.Object, r io.Reader) error {
 			ahead := bufio.NewReader(r)
 			if _, err := ahead.Peek(1); err != nil && !errors.Is(err, io.EOF) {
 				return fmt.Errorf("read first byte: %w", err)
@@ -64,7 +64,7 @@ func (s *Store) Get(ctx context.Context, container, name string, read func(objst
 // the last name that was yielded.
 func (s *Store) List(ctx context.Context, container, prefix string, each func(objstore.Object) error) error {
 	return s.listing(ctx, "list", container, func(y *yielder) error {
-		return s.inner.List(ctx, container, prefix, func(o objstore.Object) error { //nolint:wrapcheck // the store names the container
+		return s.inner.List(ctx, container, prefix, func(o objstore.Object) error {
 			return y.yield(o.Name, func() error { return each(o) })
 		})
 	})
@@ -73,7 +73,7 @@ func (s *Store) List(ctx context.Context, container, prefix string, each func(ob
 // Containers implements objstore.Containers, as List does.
 func (s *Store) Containers(ctx context.Context, prefix string, each func(objstore.Container) error) error {
 	return s.listing(ctx, "list", "containers", func(y *yielder) error {
-		return s.inner.Containers(ctx, prefix, func(c objstore.Container) error { //nolint:wrapcheck // the store says what failed
+		return s.inner.Containers(ctx, prefix, func(c objstore.Container) error {
 			return y.yield(c.Name, func() error { return each(c) })
 		})
 	})
@@ -82,14 +82,14 @@ func (s *Store) Containers(ctx context.Context, prefix string, each func(objstor
 // Copy implements objstore.Store.
 func (s *Store) Copy(ctx context.Context, srcContainer, srcName, dstContainer, dstName string) error {
 	return s.do(ctx, "copy", srcContainer+"/"+srcName, worthIt, func() error {
-		return s.inner.Copy(ctx, srcContainer, srcName, dstContainer, dstName) //nolint:wrapcheck // the store names the object
+		return s.inner.Copy(ctx, srcContainer, srcName, dstContainer, dstName)
 	})
 }
 
 // Delete implements objstore.Store.
 func (s *Store) Delete(ctx context.Context, container, name string) error {
 	return s.do(ctx, "delete", container+"/"+name, worthIt, func() error {
-		return s.inner.Delete(ctx, container, name) //nolint:wrapcheck // the store names the object
+		return s.inner.Delete(ctx, container, name)
 	})
 }
 
@@ -98,7 +98,7 @@ func (s *Store) Delete(ctx context.Context, container, name string) error {
 func (s *Store) DeleteContainer(ctx context.Context, container string) error {
 	again := func(err error) bool { return code(err) != http.StatusConflict && worthIt(err) }
 	return s.do(ctx, "delete", container, again, func() error {
-		return s.inner.DeleteContainer(ctx, container) //nolint:wrapcheck // the store names the container
+		return s.inner.DeleteContainer(ctx, container)
 	})
 }
 

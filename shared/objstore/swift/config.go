@@ -88,7 +88,7 @@ func ConfigFromEnv(env map[string]string) (Config, error) {
 			"OS_PROJECT_NAME and the rest of an OpenStack RC file")
 	}
 	if len(problems) > 0 {
-		return Config{}, fmt.Errorf("Swift login: %s", strings.Join(problems, "; ")) //nolint:staticcheck,revive // a proper name
+		return Config{}, fmt.Errorf("Swift login: %s", strings.Join(problems, "; ")) //nolint:staticcheck // a proper name
 	}
 	return c, nil
 }
@@ -168,7 +168,7 @@ func version(authURL, told string) int {
 	if n, err := strconv.ParseFloat(strings.TrimPrefix(told, "v"), 64); err == nil && n >= 1 && n < 4 {
 		return int(n)
 	}
-	for _, element := range strings.Split(authURL, "/") {
+	for element := range strings.SplitSeq(authURL, "/") {
 		for n := 1; n <= 3; n++ {
 			if strings.HasPrefix(element, "v"+strconv.Itoa(n)) && len(element) <= len("v1.0") {
 				return n

@@ -31,7 +31,7 @@ func (s *Store) Copy(ctx context.Context, srcContainer, srcName, dstContainer, d
 
 func (s *Store) copy(ctx context.Context, srcContainer, srcName, dstContainer, dstName string) error {
 	if err := errors.Join(objstore.CheckNames(srcContainer, srcName), objstore.CheckNames(dstContainer, dstName)); err != nil {
-		return err //nolint:wrapcheck // it names the object
+		return err
 	}
 	header, err := s.head(ctx, srcContainer, srcName)
 	if err != nil {

@@ -43,7 +43,7 @@ func openInput(ctx context.Context, src objstore.Source) (*input, error) {
 	if err != nil {
 		cancel()
 		if ctx.Err() != nil {
-			return nil, ctx.Err() //nolint:wrapcheck // Put names the object
+			return nil, ctx.Err()
 		}
 		return nil, &objstore.SourceError{Err: err}
 	}
@@ -73,7 +73,7 @@ func (in *input) failure(err error) error {
 		return &objstore.SourceError{Err: in.end}
 	}
 	if err := in.ctx.Err(); err != nil && !in.closed {
-		return err //nolint:wrapcheck // Put names the object
+		return err
 	}
 	return err
 }
@@ -137,7 +137,7 @@ func (r *rawInput) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) || r.ctx.Err() == nil {
 		r.end = err
 	}
-	return n, err //nolint:wrapcheck // wrapped by failure
+	return n, err
 }
 
 // after is the answer to a Read after the end.

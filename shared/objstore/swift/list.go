@@ -63,7 +63,7 @@ func pages[T any](ctx context.Context, s *Store, container, prefix string,
 				return err
 			}
 			if err := ctx.Err(); err != nil {
-				return err //nolint:wrapcheck // the callers name the container
+				return err
 			}
 		}
 	}

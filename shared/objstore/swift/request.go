@@ -3,6 +3,7 @@ package swift
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -35,9 +36,7 @@ func (s *Store) do(w *watch, r request) (*http.Response, error) {
 	if r.body == nil {
 		header["Content-Length"] = "0"
 	}
-	for k, v := range r.header {
-		header[k] = v
-	}
+	maps.Copy(header, r.header)
 	resp, _, err := s.conn.Call(w.ctx, target, ncw.RequestOpts{
 		Container: r.container, ObjectName: r.object, Operation: r.method, Parameters: r.query, Headers: header,
 		Body: r.body,

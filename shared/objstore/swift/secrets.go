@@ -2,6 +2,7 @@ package swift
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -39,7 +40,7 @@ func (s *secrets) addToken(token string) {
 func (s *secrets) hide(text string) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, v := range append(s.values[:len(s.values):len(s.values)], s.token) {
+	for _, v := range append(slices.Clip(s.values), s.token) {
 		if v != "" {
 			text = strings.ReplaceAll(text, v, "***")
 		}

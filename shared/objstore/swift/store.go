@@ -178,11 +178,12 @@ func (s *Store) authenticate(ctx context.Context) error {
 		return nil
 	}
 	var status *ncw.Error
-	if errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
+	switch {
+	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
 		err = fmt.Errorf("%w: %w", objstore.ErrCredentials, &objstore.StatusError{Code: status.StatusCode, Text: status.Text})
-	} else if errors.As(err, &status) && status.StatusCode != 0 {
+	case errors.As(err, &status) && status.StatusCode != 0:
 		err = &objstore.StatusError{Code: status.StatusCode, Text: s.secrets.hide(err.Error())}
-	} else {
+	default:
 		err = w.explain(err)
 	}
 	return fmt.Errorf("log in to Swift at %s: %w", s.secrets.hide(plainURL(s.conn.AuthUrl)), s.secrets.scrub(err))
