@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// hints prints what to try next. Each line works as it is printed, in a shell of
+// its own once the first block is pasted there.
+func (h *house) hints(n *outcome) {
+	var b strings.Builder
+	b.WriteString("\nEverything stays up until Ctrl-C. In another shell:\n\n")
+	settings := map[string]string{"NATS_URL": h.natsURL, "NIGHTSHARD_DATABASE": h.database()}
+	for name, value := range h.swift {
+		settings[name] = value
+	}
+	if prefix := h.env["NIGHTSHARD_SUBJECT_PREFIX"]; prefix != "" {
+		settings["NIGHTSHARD_SUBJECT_PREFIX"] = prefix
+	}
+	var names []string
+	for name := range settings {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Fprintf(&b, "  export %s=%s\n", name, shell(settings[name]))
+	}
+	fmt.Fprintf(&b, "  alias nightshard=%s\n", shell(h.bins["nightshard"]))
+	day := ""
+	if n.backup != nil {
+		day = n.backup.GetDay()
+	}
+	prefix := ""
+	if p := h.env["NIGHTSHARD_SUBJECT_PREFIX"]; p != "" {
+		prefix = p + "."
+	}
+	fmt.Fprintf(&b, `
+  nightshard list                                the days in Swift
+  nightshard show %[1]s                     one day
+  nightshard status                              who works on what
+  nightshard request backup --follow             one more night
+  nats pub -J %[2]sbackup.requested '{}'              the same with the nats CLI
+  nats sub '%[2]s*.*'                                 every event, as it comes
+  swift list %[1]s                          the objects of the day
+  swift download %[1]s -p %[1]s/influxdb/   the dumps
+  curl -sG %[3]s/query --data-urlencode db=%[4]s --data-urlencode 'q=SHOW MEASUREMENTS'
+
+`, day, prefix, h.intermediary.url, shell(h.database()))
+	_, _ = fmt.Fprint(h.show.out, b.String())
+}
+
+// shell quotes a word for a POSIX shell where it needs to be.
+func shell(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/:@+,=", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
