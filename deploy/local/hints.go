@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -12,21 +14,14 @@ func (h *house) hints(n *outcome) {
 	var b strings.Builder
 	b.WriteString("\nEverything stays up until Ctrl-C. In another shell:\n\n")
 	settings := map[string]string{"NATS_URL": h.natsURL, "NIGHTSHARD_DATABASE": h.database()}
-	for name, value := range h.swift {
-		settings[name] = value
-	}
+	maps.Copy(settings, h.swift)
 	if prefix := h.env["NIGHTSHARD_SUBJECT_PREFIX"]; prefix != "" {
 		settings["NIGHTSHARD_SUBJECT_PREFIX"] = prefix
 	}
-	var names []string
-	for name := range settings {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&b, "  export %s=%s\n", name, shell(settings[name]))
 	}
-	fmt.Fprintf(&b, "  alias nightshard=%s\n", shell(h.bins["nightshard"]))
+	fmt.Fprintf(&b, "  export PATH=%s:\"$PATH\"\n", shell(filepath.Dir(h.bins["nightshard"])))
 	day := ""
 	if n.backup != nil {
 		day = n.backup.GetDay()
@@ -36,14 +31,14 @@ func (h *house) hints(n *outcome) {
 		prefix = p + "."
 	}
 	fmt.Fprintf(&b, `
-  nightshard list                                the days in Swift
-  nightshard show %[1]s                     one day
-  nightshard status                              who works on what
-  nightshard request backup --follow             one more night
-  nats pub -J %[2]sbackup.requested '{}'              the same with the nats CLI
-  nats sub '%[2]s*.*'                                 every event, as it comes
-  swift list %[1]s                          the objects of the day
-  swift download %[1]s -p %[1]s/influxdb/   the dumps
+  nightshard list                                 # the days in Swift
+  nightshard show %[1]s                      # one day
+  nightshard status                               # who works on what
+  nightshard request backup --follow              # one more night
+  nats pub -J %[2]sbackup.requested '{}'               # the same with the nats CLI
+  nats sub '%[2]s*.*'                                  # every event, as it comes
+  swift list %[1]s                           # the objects of the day
+  swift download %[1]s -p %[1]s/influxdb/    # the dumps
   curl -sG %[3]s/query --data-urlencode db=%[4]s --data-urlencode 'q=SHOW MEASUREMENTS'
 
 `, day, prefix, h.intermediary.url, shell(h.database()))

@@ -158,6 +158,8 @@ func (h *house) startServices(ctx context.Context) error {
 	h.settings = map[string]string{
 		"PATH": h.env["PATH"], "HOME": h.env["HOME"], "TZ": "UTC",
 		"NATS_URL": h.natsURL, "NIGHTSHARD_SCHEDULE": "off", "NIGHTSHARD_LOG_FORMAT": "json",
+		// A whole day, whatever the time is now: the first dump is complete.
+		"NIGHTSHARD_DAY": "yesterday",
 	}
 	for name, value := range h.env {
 		if strings.HasPrefix(name, "NIGHTSHARD_") {

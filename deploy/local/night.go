@@ -13,8 +13,13 @@ import (
 	"nightshard/shared/events"
 )
 
-// nightLimit bounds the whole night of the demonstration.
-const nightLimit = 2 * time.Hour
+const (
+	// nightLimit bounds the whole night: the reader's own database may be large.
+	nightLimit = 6 * time.Hour
+	// silence is how long nothing may happen before the services' logs are
+	// shown, so that nobody looks at a screen that says nothing.
+	silence = time.Minute
+)
 
 // outcome is what the night came to.
 type outcome struct {
@@ -54,8 +59,16 @@ func (h *house) night(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for a backup: %w", err)
 	}
-	go func() { _ = h.bus.WatchProgress(ctx, h.show.progress) }()
+	quiet := time.AfterFunc(silence, func() { h.show.line("nothing has happened for a minute; the services say:\n" + h.logs()) })
+	defer quiet.Stop()
+	go func() {
+		_ = h.bus.WatchProgress(ctx, func(p *pb.Progress) {
+			quiet.Reset(silence)
+			h.show.progress(p)
+		})
+	}()
 	err = h.bus.Watch(ctx, events.FromSeq(seq), func(e events.Event) error {
+		quiet.Reset(silence)
 		n.take(e)
 		h.show.event(e)
 		if n.done() {
@@ -73,6 +86,16 @@ func (h *house) night(ctx context.Context) (*outcome, error) {
 		return nil, fmt.Errorf("watch the night: not over after %s", nightLimit)
 	}
 	return nil, ctx.Err()
+}
+
+// logs is the end of each service's log.
+func (h *house) logs() string {
+	var b strings.Builder
+	for _, name := range []string{"backup", "restore", "dumper"} {
+		p := process{log: h.path(name + ".log")}
+		fmt.Fprintf(&b, "--- %s\n%s\n", name, p.tail())
+	}
+	return b.String()
 }
 
 // wanted is how many dumps the night makes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -33,14 +34,25 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, c.explain(err)
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. It goes in small steps, each with a deadline of
+// its own: a slow reader is no stalled one.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.extend(c.SetWriteDeadline); err != nil {
-		return 0, err
+	done := 0
+	for done < len(p) {
+		if err := c.extend(c.SetWriteDeadline); err != nil {
+			return done, err
+		}
+		n, err := c.Conn.Write(p[done:min(done+writeStep, len(p))])
+		done += n
+		if err != nil {
+			return done, c.explain(err)
+		}
 	}
-	n, err := c.Conn.Write(p)
-	return n, c.explain(err)
+	return done, nil
 }
+
+// writeStep is how much has to be taken within one IdleTimeout, in bytes.
+const writeStep = 64 << 10
 
 // extend moves a deadline on. The context is looked at afterwards: it may have
 // ended in between, and its own deadline must not be overwritten.
@@ -51,7 +63,7 @@ func (c *conn) extend(set func(time.Time) error) error {
 	return c.ctx.Err()
 }
 
-// explain says what a deadline that passed means.
+// explain says what an error of the connection means.
 func (c *conn) explain(err error) error {
 	switch {
 	case err == nil:
@@ -60,6 +72,9 @@ func (c *conn) explain(err error) error {
 		return c.ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no byte moved for %s: %w", c.idle, ErrStalled)
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		// How the server refuses an upload, or dies during one.
+		return fmt.Errorf("the server closed the connection; its log says why: %w", err)
 	default:
 		return err
 	}

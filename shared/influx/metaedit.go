@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -8,9 +9,11 @@ import (
 )
 
 // RestoreBlob makes of a metastore's archive the blob for an online restore:
-// this database alone, without users, continuous queries and deleted shard
-// groups, and with infinite retention. A finite one would have the target delete
-// old shards within half an hour. What it does not know it keeps.
+// this database alone, without users, continuous queries, subscriptions and
+// deleted shard groups, and with infinite retention. A finite one would have the
+// target delete old shards within half an hour; a subscription would have it
+// send what is written to it to production's subscribers. What it does not know
+// it keeps.
 func RestoreBlob(raw []byte, database string) ([]byte, error) {
 	blob, err := metastoreBlob(raw)
 	if err != nil {
@@ -38,7 +41,7 @@ func RestoreBlob(raw []byte, database string) ([]byte, error) {
 }
 
 // errNoDatabase says that a metastore does not hold the database.
-var errNoDatabase = fmt.Errorf("no such database")
+var errNoDatabase = errors.New("no such database")
 
 // MergeMetastore puts a database of the archive raw into existing, the blob of a
 // stopped server's meta.db, in place of one of the same name. Shard and group
@@ -139,6 +142,8 @@ func editPolicy(f field, ids *renumber) ([]byte, error) {
 		switch p.num {
 		case policyDuration:
 			return number(p.num, 0), nil
+		case policySubscriptions:
+			return nil, nil
 		case policyGroups:
 			g, err := parseGroup(p.b)
 			if err != nil || !g.DeletedAt.IsZero() {

@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ const (
 	policyGroupDuration = 3
 	policyReplicaN      = 4
 	policyGroups        = 5
+	policySubscriptions = 6
 
 	groupID        = 1
 	groupStart     = 2
@@ -116,12 +118,7 @@ func (m *Metastore) Shards(database string) []ShardMeta {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b ShardMeta) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(out, func(a, b ShardMeta) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 
@@ -136,6 +133,22 @@ func ParseMetastore(raw []byte) (*Metastore, error) {
 		return nil, err
 	}
 	return ParseMetastoreBlob(blob)
+}
+
+// wholeMetastore says what is wrong with an archive as a server sends it. The
+// part after the blob matters too: `influxd restore` crashes without it, and a
+// server that dies ends the stream like one that is done.
+func wholeMetastore(raw []byte) error {
+	blob, err := metastoreBlob(raw)
+	if err != nil {
+		return err
+	}
+	rest := raw[16+len(blob):]
+	if len(rest) < 8 || binary.BigEndian.Uint64(rest) != uint64(len(rest)-8) { //nolint:gosec // at least 8
+		return fmt.Errorf("read archive of %d bytes: it is cut: %w", len(raw), errMetastore)
+	}
+	_, err = ParseMetastoreBlob(blob)
+	return err
 }
 
 // metastoreBlob finds the protobuf inside the archive.
@@ -154,7 +167,11 @@ func metastoreBlob(raw []byte) ([]byte, error) {
 // it.
 func ParseMetastoreBlob(blob []byte) (*Metastore, error) {
 	m := &Metastore{}
+	var have [dataMaxShardID + 1]bool
 	err := each(blob, func(f field) error {
+		if f.num < protowire.Number(len(have)) {
+			have[f.num] = true
+		}
 		switch f.num {
 		case dataClusterID:
 			m.ClusterID = f.v
@@ -175,6 +192,13 @@ func ParseMetastoreBlob(blob []byte) (*Metastore, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	// A server always writes these. Without them the bytes are something else,
+	// perhaps nothing at all, or were cut.
+	for _, num := range []int{dataTerm, dataIndex, dataClusterID, dataMaxShardGroupID, dataMaxShardID} {
+		if !have[num] {
+			return nil, fmt.Errorf("read metastore of %d bytes: field %d is missing: %w", len(blob), num, errMetastore)
+		}
 	}
 	return m, nil
 }
@@ -260,7 +284,8 @@ type field struct {
 	raw []byte
 }
 
-// each calls fn for every field of a message.
+// each calls fn for every field of a message. A field of another wire type than
+// numbers and bytes is none of the fields known here.
 func each(b []byte, fn func(field) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)

@@ -3,6 +3,7 @@ package influx
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,31 +21,79 @@ func QuoteString(text string) string {
 
 // Databases gives the names of all databases.
 func (c *Client) Databases(ctx context.Context) ([]string, error) {
-	return c.names(ctx, "", "SHOW DATABASES")
+	return c.names(ctx, "", "SHOW DATABASES", "name")
 }
 
 // Measurements gives the names of all measurements of a database.
 func (c *Client) Measurements(ctx context.Context, database string) ([]string, error) {
-	return c.names(ctx, database, "SHOW MEASUREMENTS")
+	return c.names(ctx, database, "SHOW MEASUREMENTS ON "+QuoteIdent(database), "name")
 }
 
-// names reads the first column of a list.
-func (c *Client) names(ctx context.Context, database, statement string) ([]string, error) {
+// names reads the column of a list that holds the names.
+func (c *Client) names(ctx context.Context, database, statement, column string) ([]string, error) {
+	var names []string
+	err := c.rows(ctx, database, statement, func(row map[string]any) error {
+		name, ok := row[column].(string)
+		if !ok {
+			return fmt.Errorf("%v is no name", row[column])
+		}
+		names = append(names, name)
+		return nil
+	})
+	return names, err
+}
+
+// rows runs a statement and calls fn for each row, its values by column.
+func (c *Client) rows(ctx context.Context, database, statement string, fn func(row map[string]any) error) error {
 	series, err := c.Query(ctx, database, statement)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", strings.ToLower(statement), err)
+		return fmt.Errorf("%s: %w", statement, err)
 	}
-	var names []string
 	for _, s := range series {
-		for _, row := range s.Values {
-			name, ok := row[0].(string)
-			if !ok {
-				return nil, fmt.Errorf("%s: %v is no name", strings.ToLower(statement), row[0])
+		for _, values := range s.Values {
+			row := make(map[string]any, len(values))
+			for i, v := range values {
+				row[s.Columns[i]] = v
 			}
-			names = append(names, name)
+			if err := fn(row); err != nil {
+				return fmt.Errorf("%s: read row %v: %w", statement, values, err)
+			}
 		}
 	}
-	return names, nil
+	return nil
+}
+
+// FieldType is a field of a measurement and one of its types: float, integer,
+// string or boolean. A field whose type differs between shards appears once for
+// each.
+type FieldType struct {
+	Name, Type string
+}
+
+// FieldKeys lists the fields of a measurement. It takes seconds where there are
+// hundreds of shards.
+func (c *Client) FieldKeys(ctx context.Context, database, policy, measurement string) ([]FieldType, error) {
+	var out []FieldType
+	err := c.rows(ctx, database, "SHOW FIELD KEYS FROM "+source(database, policy, measurement), func(row map[string]any) error {
+		name, named := row["fieldKey"].(string)
+		typ, typed := row["fieldType"].(string)
+		if !named || !typed {
+			return errSyntax
+		}
+		out = append(out, FieldType{Name: name, Type: typ})
+		return nil
+	})
+	return out, err
+}
+
+// TagKeys lists the tags of a measurement.
+func (c *Client) TagKeys(ctx context.Context, database, policy, measurement string) ([]string, error) {
+	return c.names(ctx, database, "SHOW TAG KEYS FROM "+source(database, policy, measurement), "tagKey")
+}
+
+// source names a measurement for a FROM clause.
+func source(database, policy, measurement string) string {
+	return QuoteIdent(database) + "." + QuoteIdent(policy) + "." + QuoteIdent(measurement)
 }
 
 // ShardInfo is one shard as SHOW SHARDS lists it.
@@ -57,145 +106,101 @@ type ShardInfo struct {
 
 // Shards lists the live shards of all databases.
 func (c *Client) Shards(ctx context.Context) ([]ShardInfo, error) {
-	series, err := c.Query(ctx, "", "SHOW SHARDS")
-	if err != nil {
-		return nil, fmt.Errorf("show shards: %w", err)
-	}
 	var out []ShardInfo
-	for _, s := range series {
-		for _, row := range s.Values {
-			info, err := shardRow(s.Columns, row)
-			if err != nil {
-				return nil, fmt.Errorf("show shards: %w", err)
+	err := c.rows(ctx, "", "SHOW SHARDS", func(row map[string]any) error {
+		info, err := shardRow(row)
+		out = append(out, info)
+		return err
+	})
+	return out, err
+}
+
+func shardRow(row map[string]any) (ShardInfo, error) {
+	var s ShardInfo
+	var err error
+	if s.ID, err = strconv.ParseUint(fmt.Sprint(row["id"]), 10, 64); err != nil {
+		return s, fmt.Errorf("read id: %w", err)
+	}
+	if s.Start, err = moment(row["start_time"]); err != nil {
+		return s, err
+	}
+	if s.End, err = moment(row["end_time"]); err != nil {
+		return s, err
+	}
+	var named, policed bool
+	s.Database, named = row["database"].(string)
+	s.RetentionPolicy, policed = row["retention_policy"].(string)
+	if !named || !policed {
+		return s, errSyntax
+	}
+	return s, nil
+}
+
+func moment(v any) (time.Time, error) {
+	text, _ := v.(string)
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("read time: %w", err)
+	}
+	return t, nil
+}
+
+// Span is a stretch of time, To not in it.
+type Span struct {
+	From, To time.Time
+}
+
+// Spans cuts the window from <= time < to at the bounds of the shards of a
+// retention policy. Within a span each field of a measurement has one type, so
+// that a SELECT * of it misses nothing. Spans ascend and cover the window
+// without a gap; usually there are one or two.
+func (c *Client) Spans(ctx context.Context, database, policy string, from, to time.Time) ([]Span, error) {
+	shards, err := c.Shards(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cuts := []time.Time{from, to}
+	for _, s := range shards {
+		if s.Database != database || s.RetentionPolicy != policy {
+			continue
+		}
+		for _, t := range []time.Time{s.Start, s.End} {
+			if t.After(from) && t.Before(to) {
+				cuts = append(cuts, t)
 			}
-			out = append(out, info)
+		}
+	}
+	slices.SortFunc(cuts, time.Time.Compare)
+	var out []Span
+	for i, t := range cuts[1:] {
+		if cuts[i].Before(t) {
+			out = append(out, Span{From: cuts[i], To: t})
 		}
 	}
 	return out, nil
 }
 
-func shardRow(columns []string, row []any) (ShardInfo, error) {
-	var s ShardInfo
-	for i, c := range columns {
-		if i >= len(row) {
-			return s, fmt.Errorf("row of %d values for %d columns", len(row), len(columns))
-		}
-		text := fmt.Sprint(row[i])
-		var err error
-		switch c {
-		case "id":
-			s.ID, err = strconv.ParseUint(text, 10, 64)
-		case "database":
-			s.Database = text
-		case "retention_policy":
-			s.RetentionPolicy = text
-		case "start_time":
-			s.Start, err = time.Parse(time.RFC3339, text)
-		case "end_time":
-			s.End, err = time.Parse(time.RFC3339, text)
-		}
-		if err != nil {
-			return s, fmt.Errorf("read %s: %w", c, err)
-		}
-	}
-	if s.ID == 0 || s.Database == "" {
-		return s, fmt.Errorf("a shard without id or database: %v", row)
-	}
-	return s, nil
-}
-
 // RetentionPolicyInfo is one retention policy as the server lists it.
 type RetentionPolicyInfo struct {
-	Name     string
+	Name string
+	// Duration is how long points are kept, 0 for ever.
 	Duration time.Duration
 	Default  bool
 }
 
 // RetentionPolicies lists the retention policies of a database.
 func (c *Client) RetentionPolicies(ctx context.Context, database string) ([]RetentionPolicyInfo, error) {
-	series, err := c.Query(ctx, database, "SHOW RETENTION POLICIES ON "+QuoteIdent(database))
-	if err != nil {
-		return nil, fmt.Errorf("show retention policies: %w", err)
-	}
 	var out []RetentionPolicyInfo
-	for _, s := range series {
-		for _, row := range s.Values {
-			var rp RetentionPolicyInfo
-			for i, col := range s.Columns {
-				switch col {
-				case "name":
-					rp.Name, _ = row[i].(string)
-				case "duration":
-					text, _ := row[i].(string)
-					if rp.Duration, err = time.ParseDuration(text); err != nil {
-						return nil, fmt.Errorf("show retention policies: %w", err)
-					}
-				case "default":
-					rp.Default, _ = row[i].(bool)
-				}
-			}
-			out = append(out, rp)
+	err := c.rows(ctx, database, "SHOW RETENTION POLICIES ON "+QuoteIdent(database), func(row map[string]any) error {
+		name, named := row["name"].(string)
+		text, _ := row["duration"].(string)
+		duration, err := time.ParseDuration(text)
+		isDefault, flagged := row["default"].(bool)
+		if err != nil || !named || !flagged {
+			return errSyntax
 		}
-	}
-	return out, nil
-}
-
-// FieldKey names a field of a measurement.
-type FieldKey struct {
-	Measurement string
-	Field       string
-}
-
-// Count counts the values of every field of every measurement of a retention
-// policy with from <= time < to. Fields without a value do not appear.
-func (c *Client) Count(ctx context.Context, database, policy string, from, to time.Time) (map[FieldKey]int64, error) {
-	statement := fmt.Sprintf("SELECT count(*) FROM %s.%s./.*/ WHERE time >= %d AND time < %d",
-		QuoteIdent(database), QuoteIdent(policy), from.UnixNano(), to.UnixNano())
-	series, err := c.Query(ctx, database, statement)
-	if err != nil {
-		return nil, fmt.Errorf("count values of %q: %w", policy, err)
-	}
-	return counts(series)
-}
-
-// CountMeasurement counts the values of every field of one measurement.
-func (c *Client) CountMeasurement(ctx context.Context, database, policy, measurement string, from, to time.Time) (map[string]int64, error) {
-	statement := fmt.Sprintf("SELECT count(*) FROM %s.%s.%s WHERE time >= %d AND time < %d",
-		QuoteIdent(database), QuoteIdent(policy), QuoteIdent(measurement), from.UnixNano(), to.UnixNano())
-	series, err := c.Query(ctx, database, statement)
-	if err != nil {
-		return nil, fmt.Errorf("count values of %q.%q: %w", policy, measurement, err)
-	}
-	all, err := counts(series)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]int64, len(all))
-	for key, n := range all {
-		out[key.Field] = n
-	}
-	return out, nil
-}
-
-// counts reads an answer of count(*): a column count_FIELD for each field.
-func counts(series []Series) (map[FieldKey]int64, error) {
-	out := map[FieldKey]int64{}
-	for _, s := range series {
-		for _, row := range s.Values {
-			for i, column := range s.Columns {
-				name, ok := strings.CutPrefix(column, "count_")
-				if !ok || row[i] == nil {
-					continue
-				}
-				n, err := integer(row[i])
-				if err != nil {
-					return nil, fmt.Errorf("read count of %q %q: %w", s.Name, name, err)
-				}
-				if n > 0 {
-					out[FieldKey{Measurement: s.Name, Field: name}] += n
-				}
-			}
-		}
-	}
-	return out, nil
+		out = append(out, RetentionPolicyInfo{Name: name, Duration: duration, Default: isDefault})
+		return nil
+	})
+	return out, err
 }

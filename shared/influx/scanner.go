@@ -1,7 +1,6 @@
 package influx
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,12 +26,13 @@ type scanner struct {
 	end  error
 
 	row     func([]string, [][]byte) error
+	rowErr  error // what row returned
 	columns []string
 	spans   []span
 	values  [][]byte
 
-	partial  bool // the last result said that more follows
-	sawFinal bool // a result said nothing of the kind
+	partial bool // the last result, or its last series, said that more follows
+	final   bool // a result said nothing of the kind
 }
 
 // span is where a value lies, from the mark on.
@@ -64,7 +64,7 @@ func (s *scanner) answer() error {
 	switch {
 	case documents == 0:
 		return fmt.Errorf("read answer: it is empty: %w", io.ErrUnexpectedEOF)
-	case s.partial || !s.sawFinal:
+	case s.partial || !s.final:
 		return fmt.Errorf("read answer: it ends before its last chunk: %w", io.ErrUnexpectedEOF)
 	}
 	return nil
@@ -86,8 +86,11 @@ func (s *scanner) documentField(key string) error {
 	}
 }
 
+// result reads one result. The server marks one that goes on in the next
+// document, and likewise each series; a row limit marks only the series.
 func (s *scanner) result() error {
 	partial := false
+	s.partial = false
 	err := s.object(func(key string) error {
 		switch key {
 		case "series":
@@ -107,13 +110,14 @@ func (s *scanner) result() error {
 			return s.skip()
 		}
 	})
-	s.partial, s.sawFinal = partial, s.sawFinal || !partial
+	s.partial = s.partial || partial
+	s.final = s.final || !s.partial
 	return err
 }
 
 // series reads one series. The server sends its columns before its values.
 func (s *scanner) series() error {
-	s.columns = nil
+	s.columns, s.partial = nil, false
 	return s.object(func(key string) error {
 		switch key {
 		case "columns":
@@ -132,6 +136,10 @@ func (s *scanner) series() error {
 				}
 				return s.oneRow()
 			})
+		case "partial":
+			var err error
+			s.partial, err = s.boolean()
+			return err
 		default:
 			return s.skip()
 		}
@@ -165,7 +173,8 @@ func (s *scanner) oneRow() error {
 		s.values = append(s.values, v)
 	}
 	s.mark = -1
-	return s.row(s.columns, s.values)
+	s.rowErr = s.row(s.columns, s.values)
+	return s.rowErr
 }
 
 // said reads the server's error.
@@ -242,7 +251,7 @@ func (s *scanner) array(element func(c byte) error) error {
 		return noEOF(err)
 	case c == 'n':
 		s.pos--
-		return s.pass()
+		return s.skip()
 	case c != '[':
 		return s.bad("an array", c)
 	}
@@ -269,165 +278,6 @@ func (s *scanner) elements(element func(c byte) error) error {
 			return err
 		}
 	}
-}
-
-// raw reads one value and returns its bytes, valid until the next read.
-func (s *scanner) raw() ([]byte, error) {
-	if _, err := s.next(); err != nil {
-		return nil, noEOF(err)
-	}
-	s.pos--
-	s.mark = s.pos
-	err := s.pass()
-	out := s.buf[s.mark:s.pos]
-	s.mark = -1
-	return out, err
-}
-
-// skip reads one value that nobody wants.
-func (s *scanner) skip() error {
-	_, err := s.raw()
-	return err
-}
-
-// pass goes over one value whose first byte is next.
-func (s *scanner) pass() error {
-	c, err := s.byte()
-	if err != nil {
-		return noEOF(err)
-	}
-	switch {
-	case c == '"':
-		return s.passString()
-	case c == '{' || c == '[':
-		return s.passNested()
-	case c == '-' || c >= '0' && c <= '9':
-		return s.passWord(func(c byte) bool {
-			return c >= '0' && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
-		})
-	case c == 't' || c == 'f' || c == 'n':
-		return s.passWord(func(c byte) bool { return c >= 'a' && c <= 'z' })
-	}
-	return s.bad("a value", c)
-}
-
-// passString goes to the closing quote.
-func (s *scanner) passString() error {
-	for {
-		rest := s.buf[s.pos:]
-		quote := bytes.IndexByte(rest, '"')
-		text := rest
-		if quote >= 0 {
-			text = rest[:quote]
-		}
-		escape := bytes.IndexByte(text, '\\')
-		var err error
-		switch {
-		case escape >= 0:
-			s.pos += escape + 1
-			_, err = s.byte() // the escaped byte
-		case quote >= 0:
-			s.pos += quote + 1
-			return nil
-		default:
-			s.pos = len(s.buf)
-			err = s.fill()
-		}
-		if err != nil {
-			return noEOF(err)
-		}
-	}
-}
-
-// passNested goes to the bracket that closes the one behind.
-func (s *scanner) passNested() error {
-	for depth := 1; depth > 0; {
-		c, err := s.byte()
-		if err != nil {
-			return noEOF(err)
-		}
-		switch c {
-		case '"':
-			if err := s.passString(); err != nil {
-				return err
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-	}
-	return nil
-}
-
-// passWord goes on while ok.
-func (s *scanner) passWord(ok func(byte) bool) error {
-	for {
-		for s.pos < len(s.buf) {
-			if !ok(s.buf[s.pos]) {
-				return nil
-			}
-			s.pos++
-		}
-		if err := s.fill(); err != nil {
-			return noEOF(err)
-		}
-	}
-}
-
-// next gives the next byte that is not white space.
-func (s *scanner) next() (byte, error) {
-	for {
-		c, err := s.byte()
-		if err != nil || (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
-			return c, err
-		}
-	}
-}
-
-func (s *scanner) byte() (byte, error) {
-	if s.pos == len(s.buf) {
-		if err := s.fill(); err != nil {
-			return 0, err
-		}
-	}
-	c := s.buf[s.pos]
-	s.pos++
-	return c, nil
-}
-
-// fill reads more. What lies before the mark, or before pos without one, is
-// dropped; the buffer grows only to hold what lies after it.
-func (s *scanner) fill() error {
-	if s.end != nil {
-		return s.end
-	}
-	keep := s.pos
-	if s.mark >= 0 {
-		keep = s.mark
-	}
-	n := copy(s.buf, s.buf[keep:])
-	s.buf, s.pos = s.buf[:n], s.pos-keep
-	if s.mark >= 0 {
-		s.mark = 0
-	}
-	if n == cap(s.buf) {
-		if n >= maxRow {
-			return fmt.Errorf("read row: it is longer than %d bytes", maxRow)
-		}
-		s.buf = append(make([]byte, 0, 2*n), s.buf...)
-	}
-	for range 100 {
-		m, err := s.src.Read(s.buf[n:cap(s.buf)])
-		s.buf, s.end = s.buf[:n+m], err
-		if m > 0 {
-			return nil
-		}
-		if err != nil {
-			return err //nolint:wrapcheck // io.EOF must pass as it is
-		}
-	}
-	return io.ErrNoProgress
 }
 
 // bad says what was found where something else belongs.

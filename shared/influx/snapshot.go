@@ -30,7 +30,9 @@ const (
 )
 
 // ErrNoData says that the server closed the connection without an answer. The
-// protocol has no error messages: the reason is in the server's log.
+// protocol has no error messages: the reason is in the server's log. The shard
+// may be unknown; an idle shard that was deleted from and then written to
+// answers so for up to ten seconds.
 var ErrNoData = errors.New("the server closed the connection without data; its log says why")
 
 // ErrRefused says that the server took no metastore update: the database exists
@@ -133,6 +135,9 @@ func (s *Snapshot) Metastore(ctx context.Context) ([]byte, error) {
 	case len(raw) > maxMetastore:
 		return nil, fmt.Errorf("read metastore of %s: it is larger than %d bytes", s.cfg.Addr, maxMetastore)
 	}
+	if err := wholeMetastore(raw); err != nil {
+		return nil, fmt.Errorf("read metastore of %s: %w", s.cfg.Addr, err)
+	}
 	return raw, nil
 }
 
@@ -174,7 +179,8 @@ func (r *shardReader) Read(p []byte) (int, error) {
 
 // UpdateMetastore has the server make the database that blob holds, with its
 // retention policies and shards. It returns the new shard id for each old one.
-// No pair at all is ErrRefused: the server gives no reason.
+// No pair at all is ErrRefused: the server gives no reason. A database without
+// shards gives none either.
 func (s *Snapshot) UpdateMetastore(ctx context.Context, blob []byte, database string) (map[uint64]uint64, error) {
 	c, err := s.send(ctx, request{Type: typeMetastoreUpdate, BackupDatabase: database, UploadSize: int64(len(blob))})
 	if err != nil {
@@ -211,9 +217,13 @@ func parsePairs(b []byte) (map[uint64]uint64, error) {
 	if n == 0 {
 		return nil, ErrRefused
 	}
-	ids := make(map[uint64]uint64, n)
+	ids, places := make(map[uint64]uint64, n), make(map[uint64]bool, n)
 	for p := b[16:]; len(p) > 0; p = p[16:] {
-		ids[binary.BigEndian.Uint64(p)] = binary.BigEndian.Uint64(p[8:])
+		place := binary.BigEndian.Uint64(p[8:])
+		ids[binary.BigEndian.Uint64(p)], places[place] = place, true
+	}
+	if uint64(len(ids)) != n || uint64(len(places)) != n {
+		return nil, fmt.Errorf("read answer of %d pairs: a shard is in it twice", n)
 	}
 	return ids, nil
 }
@@ -221,7 +231,10 @@ func parsePairs(b []byte) (map[uint64]uint64, error) {
 // UploadShard streams an archive into the shard newID, which must be empty: a
 // file of the same name would be replaced. The archive's entries are named
 // db/rp/newID/FILE; the server ignores others without a word. It returns when
-// the server has taken the shard in and enabled it.
+// the server has taken the shard in and enabled it. The protocol has no answer:
+// a server that does not know newID, or cannot read the archive, closes the
+// connection just as it does after success, so the caller checks what is there
+// now. When src fails the connection is reset, and nothing is taken in.
 func (s *Snapshot) UploadShard(ctx context.Context, newID uint64, src io.Reader) error {
 	c, err := s.dial(ctx)
 	if err != nil {
