@@ -139,7 +139,9 @@ func (r *restore) countShard(ctx context.Context, s night.Shard, cutoff time.Tim
 			out.Add(f.Measurement, f.Field, n)
 		}
 		return out, nil
-	}, backoff.WithMaxElapsedTime(readyWait))
+	}, backoff.WithMaxElapsedTime(readyWait), backoff.WithNotify(func(err error, d time.Duration) {
+		r.log.Warn().Err(err).Uint64("shard", s.ID).Dur("wait", d).Msg("shard is not ready, counting it again")
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("count shard %d: %w", s.ID, err)
 	}

@@ -140,7 +140,7 @@ func TestConnectWaitsForAServerThatComesLater(t *testing.T) {
 	url := srv.URL
 	connected := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()
 		bus, err := events.Connect(ctx, events.Config{URL: url})
 		if err == nil {
@@ -214,7 +214,7 @@ func TestBusesThatStartTogetherMakeOneStream(t *testing.T) {
 	var group sync.WaitGroup
 	for range 6 {
 		group.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 			defer cancel()
 			bus, err := events.Connect(ctx, events.Config{URL: srv.URL})
 			if err != nil {

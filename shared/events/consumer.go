@@ -194,8 +194,8 @@ func (w *worker) startAt(ctx context.Context, cfg jetstream.ConsumerConfig) (jet
 	if err != nil {
 		return cfg, err
 	}
-	start := w.resume
-	if start > stream.CachedInfo().State.LastSeq+1 {
+	start, last := w.resume, stream.CachedInfo().State.LastSeq
+	if start > last+1 {
 		start = 1 // another stream than the one that was counted in
 	}
 	if start == 0 && w.Deliver == DeliverLast {
@@ -205,6 +205,11 @@ func (w *worker) startAt(ctx context.Context, cfg jetstream.ConsumerConfig) (jet
 		if start, err = w.newest(ctx, stream); err != nil {
 			return cfg, err
 		}
+	}
+	if start == 0 && w.Deliver == DeliverLast {
+		// Nothing to begin with, but something may come before the durable is
+		// there: it begins behind what the stream held before the look.
+		start = last + 1
 	}
 	if start > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, start

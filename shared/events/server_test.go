@@ -72,7 +72,7 @@ func connect(t *testing.T, url string, change ...func(*events.Config)) *events.B
 		t.Fatalf("connect: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()
 		if err := bus.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)
@@ -88,7 +88,7 @@ func logTo(l *logs) func(*events.Config) {
 // consume runs a consumer. The returned function stops it and waits for it.
 func consume(t *testing.T, bus *events.Bus, c events.Consumer) (stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- bus.Consume(ctx, c) }()
 	stop = sync.OnceFunc(func() {
