@@ -18,12 +18,7 @@ const (
 	stepDump    = "dump"
 )
 
-const (
-	dumperPrefix = "dumper-"
-	// ackedLooks is how often a durable must be seen past an event before the
-	// follower believes that no event answers it: the two come on two ways.
-	ackedLooks = 2
-)
+const dumperPrefix = "dumper-"
 
 // fate is what became of a stage.
 type fate int
@@ -50,7 +45,6 @@ type stage struct {
 	fate    fate
 
 	idleSince time.Time // nobody at the durable since
-	acked     int       // looks that found the durable past seq
 }
 
 // label names a stage for people.
@@ -171,7 +165,11 @@ func (c *chain) dumper(durable, measurement string) *stage {
 }
 
 // look takes the state of the durables and returns the stages that ended by it.
-func (c *chain) look(states []events.ConsumerState, now time.Time) []*stage {
+// caughtUp says that see was told everything that was in the stream when the
+// states were asked for. Without that, a durable that is done with an event
+// proves nothing, since the answer may still be on its way: behind is then true,
+// and the same states are to be looked at again.
+func (c *chain) look(states []events.ConsumerState, now time.Time, caughtUp bool) (ended []*stage, behind bool) {
 	if c.dumping != nil {
 		c.looked = true
 		for _, state := range states {
@@ -180,30 +178,30 @@ func (c *chain) look(states []events.ConsumerState, now time.Time) []*stage {
 			}
 		}
 	}
-	var ended []*stage
 	for _, s := range c.open() {
 		i := slices.IndexFunc(states, func(state events.ConsumerState) bool { return state.Name == s.durable })
 		var state events.ConsumerState
 		if i >= 0 {
 			state = states[i]
 		}
+		if state.AckFloor >= s.seq && !caughtUp {
+			behind = true
+			continue
+		}
 		if s.look(state, now, c.grace); s.fate != running {
 			ended = append(ended, s)
 		}
 	}
-	return ended
+	return ended, behind
 }
 
-// look judges a stage by its durable, which is zero when there is none.
+// look judges a stage by its durable, which is zero when there is none. A bus
+// publishes the answer before it acknowledges: what is done without an answer
+// gets none.
 func (s *stage) look(state events.ConsumerState, now time.Time, grace time.Duration) {
-	if state.AckFloor >= s.seq {
-		if s.acked++; s.acked >= ackedLooks {
-			s.fate = silent
-		}
-		return
-	}
-	s.acked = 0
 	switch {
+	case state.AckFloor >= s.seq:
+		s.fate = silent
 	case state.Waiting > 0 || state.AckPending > 0:
 		s.idleSince = time.Time{}
 	case s.idleSince.IsZero():
@@ -229,12 +227,12 @@ func (c *chain) done() bool {
 	return len(c.open()) == 0 && (c.dumping == nil || c.looked)
 }
 
-// ok says that nothing failed and that what was asked for was done. A dumper
-// that is not running is named but fails nothing: its process may be retired,
-// and it takes the restore when it starts again.
+// ok says that all was done, as far as the events tell. A dumper that is not
+// running is named but fails nothing: its process may be retired, and it takes
+// the restore when it starts again.
 func (c *chain) ok() bool {
 	return !slices.ContainsFunc(c.stages, func(s *stage) bool {
-		return s.fate == failed || (s.fate == absent && !strings.HasPrefix(s.durable, dumperPrefix))
+		return s.fate == failed || s.fate == silent || (s.fate == absent && !strings.HasPrefix(s.durable, dumperPrefix))
 	})
 }
 

@@ -57,7 +57,7 @@ func TestChainGoesFromTheBackupToItsLastDump(t *testing.T) {
 	if c.done() {
 		t.Fatal("done before anyone looked for dumpers")
 	}
-	if ended := c.look(states, now); len(ended) != 0 || len(c.open()) != 2 {
+	if ended, _ := c.look(states, now, true); len(ended) != 0 || len(c.open()) != 2 {
 		t.Fatalf("ended %v, open %v", ended, c.open())
 	}
 	for _, measurement := range []string{"cpu", "mem"} {
@@ -123,7 +123,7 @@ func TestMeasurementWithAStrangeNameBelongsToItsDurable(t *testing.T) {
 	p := &tape{}
 	c, restore := restored(p)
 	name := dumperPrefix + events.Slug("disk/free é")
-	c.look([]events.ConsumerState{durable(name, 0, 0, 1)}, time.Unix(100, 0))
+	c.look([]events.ConsumerState{durable(name, 0, 0, 1)}, time.Unix(100, 0), true)
 	if s := c.stageOf(&pb.Progress{Service: "dumper", Day: chainDay, Measurement: "disk/free é"}); s == nil || s.durable != name {
 		t.Errorf("progress belongs to %+v", s)
 	}
@@ -138,11 +138,11 @@ func TestDumperThatIsNotRunningIsNamedAndNotAwaited(t *testing.T) {
 	c, _ := restored(&tape{})
 	states := []events.ConsumerState{durable("dumper-cpu", 0, 0, 0)}
 	now := time.Unix(100, 0)
-	c.look(states, now)
-	if ended := c.look(states, now.Add(900*time.Millisecond)); len(ended) != 0 {
+	c.look(states, now, true)
+	if ended, _ := c.look(states, now.Add(900*time.Millisecond), true); len(ended) != 0 {
 		t.Fatal("given up before the grace was over")
 	}
-	ended := c.look(states, now.Add(time.Second))
+	ended, _ := c.look(states, now.Add(time.Second), true)
 	if len(ended) != 1 || ended[0].fate != absent || !c.done() || !c.ok() {
 		t.Errorf("ended %v, done %v, ok %v", ended, c.done(), c.ok())
 	}
@@ -152,9 +152,9 @@ func TestDumperThatComesBackInTimeIsAwaited(t *testing.T) {
 	t.Parallel()
 	c, _ := restored(&tape{})
 	now := time.Unix(100, 0)
-	c.look([]events.ConsumerState{durable("dumper-cpu", 0, 0, 0)}, now)
-	c.look([]events.ConsumerState{durable("dumper-cpu", 0, 1, 0)}, now.Add(900*time.Millisecond))
-	if ended := c.look([]events.ConsumerState{durable("dumper-cpu", 0, 0, 0)}, now.Add(2*time.Second)); len(ended) != 0 {
+	c.look([]events.ConsumerState{durable("dumper-cpu", 0, 0, 0)}, now, true)
+	c.look([]events.ConsumerState{durable("dumper-cpu", 0, 1, 0)}, now.Add(900*time.Millisecond), true)
+	if ended, _ := c.look([]events.ConsumerState{durable("dumper-cpu", 0, 0, 0)}, now.Add(2*time.Second), true); len(ended) != 0 {
 		t.Error("the grace did not begin anew")
 	}
 }
@@ -163,20 +163,20 @@ func TestServiceThatIsNotRunningFailsTheRequest(t *testing.T) {
 	t.Parallel()
 	c, _ := backupChain(&tape{})
 	now := time.Unix(100, 0)
-	c.look(nil, now)
-	if ended := c.look(nil, now.Add(time.Second)); len(ended) != 1 || !c.done() || c.ok() {
+	c.look(nil, now, true)
+	if ended, _ := c.look(nil, now.Add(time.Second), true); len(ended) != 1 || !c.done() || c.ok() {
 		t.Errorf("ended %v, done %v, ok %v", ended, c.done(), c.ok())
 	}
 }
 
-func TestAcknowledgedEventWithoutAnAnswerEndsItsStage(t *testing.T) {
+func TestAcknowledgedEventWithoutAnAnswerIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	c, restore := restored(&tape{})
 	states := []events.ConsumerState{durable("dumper-cpu", restore.Seq, 1, 0)}
-	if ended := c.look(states, time.Unix(100, 0)); len(ended) != 0 {
+	if ended, behind := c.look(states, time.Unix(100, 0), false); len(ended) != 0 || !behind || c.done() {
 		t.Fatal("the answer may still be on its way")
 	}
-	if ended := c.look(states, time.Unix(101, 0)); len(ended) != 1 || ended[0].fate != silent || !c.done() || !c.ok() {
+	if ended, behind := c.look(states, time.Unix(101, 0), true); len(ended) != 1 || behind || ended[0].fate != silent || !c.done() || c.ok() {
 		t.Errorf("ended %v", ended)
 	}
 }
@@ -184,7 +184,7 @@ func TestAcknowledgedEventWithoutAnAnswerEndsItsStage(t *testing.T) {
 func TestNightWithoutDumpersEndsWithTheRestore(t *testing.T) {
 	t.Parallel()
 	c, _ := restored(&tape{})
-	c.look([]events.ConsumerState{durable("restore", 3, 1, 0)}, time.Unix(100, 0))
+	c.look([]events.ConsumerState{durable("restore", 3, 1, 0)}, time.Unix(100, 0), true)
 	if !c.done() || !c.ok() {
 		t.Errorf("done %v, ok %v", c.done(), c.ok())
 	}

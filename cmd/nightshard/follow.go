@@ -18,6 +18,9 @@ import (
 // lookEvery is how often the durables are looked at.
 const lookEvery = time.Second
 
+// catchUpTimeout bounds one reading of the stream to its end.
+const catchUpTimeout = 10 * time.Second
+
 // errFollowed ends the watching goroutines when the chain is done.
 var errFollowed = errors.New("followed to the end")
 
@@ -29,6 +32,7 @@ type follower struct {
 	now   func() time.Time
 
 	mu       sync.Mutex // guards chain and view, which several goroutines tell
+	seen     uint64     // the last event that the chain was told of
 	lookFail bool       // the last look failed, and that was said
 }
 
@@ -84,10 +88,15 @@ func (f *follower) ended(ctx context.Context) error {
 	return nil
 }
 
-// event is told each event of the stream in order.
+// event is told each event of the stream in order, by the watch and by catching
+// up, whichever is first.
 func (f *follower) event(e events.Event) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if e.Seq <= f.seen {
+		return nil
+	}
+	f.seen = e.Seq
 	before := len(f.chain.stages)
 	s := f.chain.see(e)
 	if s == nil {
@@ -133,8 +142,7 @@ func (f *follower) looks(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		states, err := f.bus.Consumers(ctx)
-		if err := f.look(ctx, states, err); err != nil {
+		if err := f.look(ctx); err != nil {
 			return err
 		}
 		select {
@@ -145,26 +153,56 @@ func (f *follower) looks(ctx context.Context) error {
 	}
 }
 
-// look takes one answer. A server that is away is said once; the bus comes back
-// by itself.
-func (f *follower) look(ctx context.Context, states []events.ConsumerState, err error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// look judges the open stages by their durables. The watch may lie behind, most
+// of all after NATS was away: the stream is then read to its end first.
+func (f *follower) look(ctx context.Context) error {
+	states, err := f.bus.Consumers(ctx)
 	if err != nil {
-		if !f.lookFail && ctx.Err() == nil {
-			f.view.note(fmt.Sprintf("NATS does not say who is at work, asking again: %v", err))
-		}
-		f.lookFail = true
+		f.lookFailed(ctx, err)
 		return nil
 	}
+	behind, err := f.judge(states, false)
+	if err != nil || !behind {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	defer cancel()
+	f.mu.Lock()
+	next := f.seen + 1
+	f.mu.Unlock()
+	if err := f.bus.History(ctx, events.FromSeq(max(next, f.chain.request)), f.event); err != nil {
+		if errors.Is(err, errFollowed) {
+			return err //nolint:wrapcheck // it is our own
+		}
+		f.lookFailed(ctx, err)
+		return nil
+	}
+	_, err = f.judge(states, true)
+	return err
+}
+
+// lookFailed says once that a server is away; the bus comes back by itself.
+func (f *follower) lookFailed(ctx context.Context, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.lookFail && ctx.Err() == nil {
+		f.view.note(fmt.Sprintf("NATS does not say who is at work, asking again: %v", err))
+	}
+	f.lookFail = true
+}
+
+// judge tells the chain of the durables. behind asks for catching up.
+func (f *follower) judge(states []events.ConsumerState, caughtUp bool) (behind bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.lookFail = false
 	before := len(f.chain.stages)
-	ended := f.chain.look(states, f.now())
+	ended, behind := f.chain.look(states, f.now(), caughtUp)
 	f.beginFrom(before)
 	for _, s := range ended {
 		f.view.fate(s)
 	}
-	return f.stop()
+	return behind, f.stop()
 }
 
 // relay hands notes to whoever shows things at the moment.

@@ -215,8 +215,8 @@ func TestFollowEndsWithItsTimeout(t *testing.T) {
 	t.Parallel()
 	bus, env := startBus(t, "")
 	backup, _, release := heldBackup()
-	t.Cleanup(func() { close(release) })
 	play(t, bus, backup)
+	t.Cleanup(func() { close(release) })
 	r := cli{env: env}.run(t, "request", "backup", "--follow", "--timeout", "2s")
 	if r.code != service.ExitFailed || !strings.Contains(r.err, "--timeout: backup not done") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
@@ -253,8 +253,8 @@ func TestInterruptedFollowSaysThatTheWorkGoesOn(t *testing.T) {
 	t.Parallel()
 	bus, env := startBus(t, "")
 	backup, began, release := heldBackup()
-	t.Cleanup(func() { close(release) })
 	play(t, bus, backup)
+	t.Cleanup(func() { close(release) })
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-began
@@ -274,7 +274,7 @@ func TestFollowOnATerminalShowsBarsAndLeavesLines(t *testing.T) {
 	r := cli{env: env, change: func(a *app) {
 		a.out.terminal, a.out.width = true, 100
 	}}.run(t, "request", "backup", "--follow").done(t)
-	r.shows(t, "backup [", "shards, 1 of 2 shards, 500 B", "backup 2016-06-01: completed: 2 shards",
+	r.shows(t, "backup  [", "shards, 1 of 2 shards, 500 B", "backup 2016-06-01: completed: 2 shards",
 		"dump cpu 2016-06-01: completed: 8 records", "requested: backup.requested is event 1")
 	if !strings.HasSuffix(r.out, "done\n") {
 		t.Errorf("output %q", r.out)

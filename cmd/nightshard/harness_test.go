@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -68,9 +69,7 @@ func (c cli) run(t *testing.T, args ...string) answer {
 // start is run for a test that acts while the command runs.
 func (c cli) start(ctx context.Context, out, errs *buffer, args []string) int {
 	env := map[string]string{"NATS_URL": nobody}
-	for name, value := range c.env {
-		env[name] = value
-	}
+	maps.Copy(env, c.env)
 	a := newApp(env, out, errs)
 	a.grace = 3 * time.Second
 	if c.store != nil {

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"nightshard/shared/night"
-	"nightshard/shared/objstore"
 	"nightshard/shared/service"
 )
 
@@ -98,7 +97,7 @@ func TestShowAsJSON(t *testing.T) {
 
 func TestDumpOfAnOldScriptSaysNothingOfCompleteness(t *testing.T) {
 	t.Parallel()
-	var store objstore.Account = house(t)
+	store := house(t)
 	dumpOf(t, store, "2016-05-25", "cpu", "")
 	r := decode[dayReport](t, cli{store: store}.run(t, "show", "2016-05-25", "--json").done(t))
 	if len(r.Dumps) != 1 || r.Dumps[0].Complete != nil || r.Manifest != nil {

@@ -164,11 +164,11 @@ func (v *jsonView) end(c *chain, err error) {
 	line := jsonLine{Type: "end", OK: &ok}
 	for _, s := range c.stages {
 		switch s.fate {
-		case failed:
+		case failed, silent:
 			line.Failed = append(line.Failed, s.label())
 		case absent:
 			line.NotRunning = append(line.NotRunning, s.durable)
-		case running, completed, silent:
+		case running, completed:
 		}
 	}
 	if err != nil {

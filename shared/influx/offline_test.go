@@ -116,10 +116,10 @@ func TestARestoredDatabaseBringsNothingButData(t *testing.T) {
 	from.exec(t, database, "CREATE USER u WITH PASSWORD 'p'",
 		`CREATE SUBSCRIPTION "sub" ON "sensu_db"."autogen" DESTINATIONS ALL 'udp://127.0.0.1:9'`,
 		`CREATE CONTINUOUS QUERY "cq" ON "sensu_db" BEGIN SELECT mean("idle") INTO "x" FROM "cpu" GROUP BY time(1m) END`)
-	production, raw := from.metastore(t)
-	gone := production.Shards(database)[0].ID
+	all, _ := from.metastore(t)
+	gone := all.Shards(database)[0].ID
 	from.exec(t, database, "DROP SHARD "+strconv.FormatUint(gone, 10))
-	production, raw = from.metastore(t)
+	production, raw := from.metastore(t)
 	blob, err := influx.RestoreBlob(raw, database)
 	if err != nil {
 		t.Fatal(err)
