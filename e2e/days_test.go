@@ -11,8 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
@@ -167,4 +169,49 @@ func control(t *testing.T, s *testbed.InfluxServer) (stop, start string) {
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return "curl -sSf " + srv.URL + "/stop", fmt.Sprintf(`["curl","-sSf","%s/start"]`, srv.URL)
+}
+
+// A field may have another type in another shard. InfluxDB's SELECT * over both
+// leaves rows out without a word.
+func TestAFieldThatChangedItsTypeIsDumpedWhole(t *testing.T) {
+	t.Parallel()
+	h := build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{})
+	h.fillWeek(1) // a shard each 12 hours
+	var lines strings.Builder
+	for i := range 24 {
+		at := weekday0().Add(time.Duration(i) * time.Hour).UnixNano()
+		if i < 12 {
+			fmt.Fprintf(&lines, "mixed v=%d,w=1i %d\n", i, at)
+		} else {
+			fmt.Fprintf(&lines, "mixed v=\"text %d\",w=true %d\n", i, at)
+		}
+	}
+	h.prod.Write(t, database, "main", lines.String())
+	h.env["NIGHTSHARD_MEASUREMENTS"] = "mixed"
+	h.startAll()
+	_, _, dumps := h.night(&pb.BackupRequested{Day: dayName(0)}, 1)
+	var want []string
+	for half := range 2 {
+		from := weekday0().Add(time.Duration(half) * 12 * time.Hour)
+		want = append(want, records(t, h.prod, fmt.Sprintf(`SELECT * FROM "sensu_db"."main"."mixed" WHERE time >= %d AND time < %d`,
+			from.UnixNano(), from.Add(12*time.Hour).UnixNano()))...)
+	}
+	slices.Sort(want)
+	if got := dumped(t, h.read(dayName(0), dumps[0].GetObject())); len(want) != 24 || !slices.Equal(got, want) {
+		t.Errorf("%d records, want %d:\n%s", len(got), len(want), got)
+	}
+}
+
+func TestARestoreOfADayThatIsNotThereDoesNotHoldTheNight(t *testing.T) {
+	t.Parallel()
+	h := build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{})
+	h.fillWeek(1)
+	h.startAll()
+	seq := h.publish(events.RestoreRequested, &pb.RestoreRequested{Day: "2001-01-01"})
+	f, _ := awaitOn[*pb.RestoreFailed](h, seq, events.RestoreFailed, events.RestoreCompleted)
+	if f.GetAttempts() != 1 || !strings.Contains(f.GetError(), "2001-01-01") {
+		t.Errorf("restore of a day without a container: %v", f)
+	}
+	_, _, dumps := h.night(&pb.BackupRequested{Day: dayName(0)}, 1)
+	h.sameDump(dumps[0])
 }

@@ -20,7 +20,7 @@ import (
 
 // points is how many points the memory test writes. Ten times as many must not
 // need more memory: go test ./e2e -run Memory -points 20160000.
-var points = flag.Int("points", 2_016_000, "points of the memory test") //nolint:gochecknoglobals // a flag
+var points = flag.Int("points", 2_016_000, "points of the memory test")
 
 // limit is the resident memory that each service may use, whatever the
 // database's size.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -140,9 +141,7 @@ func TestTheReadersOwnServersAreUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	own.Write(t, "telegraf", "", "load,host=a one=1.5 "+strconv.FormatInt(midnight.UnixNano(), 10))
-	for name, value := range store.Env {
-		env[name] = value
-	}
+	maps.Copy(env, store.Env)
 	env["NIGHTSHARD_PRODUCTION_URL"], env["NIGHTSHARD_PRODUCTION_SNAPSHOT"] = own.URL, own.Snapshot
 	var out, errs output
 	if code := run(t.Context(), []string{"--once"}, env, &out, &errs); code != service.ExitFailed || !strings.Contains(errs.String(), "NIGHTSHARD_DATABASE is missing") {

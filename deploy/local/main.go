@@ -18,7 +18,6 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	code := run(ctx, os.Args[1:], service.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

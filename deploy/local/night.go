@@ -48,11 +48,7 @@ var errNightOver = errors.New("the night is over")
 func (h *house) night(ctx context.Context) (*outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, nightLimit)
 	defer cancel()
-	names, err := h.wanted()
-	if err != nil {
-		return nil, err
-	}
-	n := &outcome{asked: time.Now(), wanted: names}
+	n := &outcome{asked: time.Now(), wanted: h.wanted()}
 	h.show.line("asking for a backup: backup.requested {}")
 	h.show.begin()
 	seq, err := h.bus.Publish(ctx, events.BackupRequested, &pb.BackupRequested{Reason: "go run ./deploy/local"}, "")
@@ -99,12 +95,12 @@ func (h *house) logs() string {
 }
 
 // wanted is how many dumps the night makes.
-func (h *house) wanted() (int, error) {
+func (h *house) wanted() int {
 	text := h.settings["NIGHTSHARD_MEASUREMENTS"]
 	if strings.HasPrefix(text, "[") {
-		return strings.Count(text, `","`) + 1, nil
+		return strings.Count(text, `","`) + 1
 	}
-	return strings.Count(text, ",") - strings.Count(text, `\,`) + 1, nil
+	return strings.Count(text, ",") - strings.Count(text, `\,`) + 1
 }
 
 // take notes what an event says of the night.

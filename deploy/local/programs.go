@@ -82,7 +82,7 @@ func (h *house) influxd(ctx context.Context, dir string) (string, error) {
 	}
 	defer func() { _ = lock.Close() }()
 	err = h.show.while("building InfluxDB "+influxVersion+" from source, once; about two minutes", func() error {
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a file descriptor is small
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 			return fmt.Errorf("lock cache folder: %w", err)
 		}
 		if _, err := os.Stat(binary); err == nil {
@@ -121,7 +121,7 @@ func is18(ctx context.Context, path string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "version").Output() //nolint:gosec // influxd of PATH
+	out, err := exec.CommandContext(ctx, path, "version").Output()
 	return err == nil && bytes.Contains(out, []byte("InfluxDB v1.8."))
 }
 

@@ -39,7 +39,7 @@ func newScreen(out io.Writer) *screen {
 func (s *screen) line(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var w io.Writer = s.out
+	w := s.out
 	if s.bars != nil {
 		w = s.bars // above the bars
 	}

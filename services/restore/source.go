@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"nightshard/shared/events"
 	"nightshard/shared/influx"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
@@ -70,7 +71,7 @@ func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
 	err := r.store.List(ctx, j.day.String(), j.day.String()+"/", func(o objstore.Object) error {
 		switch {
 		case strings.HasPrefix(o.Name, night.IncomingPrefix(j.day)):
-			return fmt.Errorf("restore %s: its backup is unfinished: it has no manifest; back the day up again", j.day)
+			return events.Permanent(fmt.Errorf("restore %s: its backup is unfinished: it has no manifest; back the day up again", j.day))
 		case o.Name == night.MetaObject(j.day):
 			src.cutoff = o.Modified
 			return nil
@@ -85,11 +86,13 @@ func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
 		})
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, objstore.ErrNotFound):
+		return events.Permanent(fmt.Errorf("restore %s: there is no backup of that day: Swift has no container of that name", j.day))
+	case err != nil:
 		return fmt.Errorf("list %s: %w", j.day, err)
-	}
-	if src.cutoff.IsZero() {
-		return fmt.Errorf("restore %s: the container has neither a manifest nor a metastore (%s)", j.day, night.MetaObject(j.day))
+	case src.cutoff.IsZero():
+		return events.Permanent(fmt.Errorf("restore %s: the container has neither a manifest nor a metastore (%s)", j.day, night.MetaObject(j.day)))
 	}
 	return nil
 }
