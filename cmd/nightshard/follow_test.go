@@ -256,11 +256,13 @@ func TestInterruptedFollowSaysThatTheWorkGoesOn(t *testing.T) {
 	play(t, bus, backup)
 	t.Cleanup(func() { close(release) })
 	ctx, cancel := context.WithCancel(t.Context())
+	var out, errs buffer
 	go func() {
 		<-began
+		// The work can begin before the stream's answer is here.
+		testbed.Eventually(t, time.Minute, "the request to be reported", func() bool { return strings.Contains(out.String(), "requested:") })
 		cancel()
 	}()
-	var out, errs buffer
 	code := cli{env: env}.start(ctx, &out, &errs, []string{"request", "backup", "--follow"})
 	if code != service.ExitFailed || !strings.Contains(errs.String(), "interrupted with backup not done; the services work on") {
 		t.Errorf("exit code %d\n%s", code, errs.String())

@@ -9,6 +9,7 @@ import (
 
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
+	"nightshard/shared/service"
 )
 
 // listingLag bounds how long a listing may trail behind the uploads. Swift
@@ -65,7 +66,7 @@ func (b *backup) awaitListing(ctx context.Context, j *job, sent []night.Stored, 
 			return nil, fmt.Errorf("check listing of %s: %d problems: %s", j.container(), len(problems),
 				strings.Join(problems[:min(len(problems), 10)], "; "))
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := service.Pause(ctx, wait); err != nil {
 			return nil, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nightshard/shared/night"
+	"nightshard/shared/service"
 )
 
 // count asks production how many values the shard holds up to the cut-off.
@@ -33,5 +34,5 @@ func (b *backup) count(ctx context.Context, key night.ShardKey, cutoff time.Time
 	for f, n := range counts {
 		out.Add(f.Measurement, f.Field, n)
 	}
-	return out, pause(ctx, b.cfg.CountPause)
+	return out, service.Pause(ctx, b.cfg.CountPause)
 }

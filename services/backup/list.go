@@ -8,6 +8,7 @@ import (
 
 	"nightshard/shared/influx"
 	"nightshard/shared/night"
+	"nightshard/shared/service"
 )
 
 // errUnknownDatabase says that production has no database of the name.
@@ -31,7 +32,7 @@ const listTries = 5
 func (b *backup) inventory(ctx context.Context) (inventory, error) {
 	var differ error
 	for try := range listTries {
-		if err := pause(ctx, time.Duration(try)*200*time.Millisecond); err != nil {
+		if err := service.Pause(ctx, time.Duration(try)*200*time.Millisecond); err != nil {
 			return inventory{}, err
 		}
 		inv, err := b.metastore(ctx)
@@ -89,19 +90,4 @@ func (b *backup) confirm(ctx context.Context, shards []night.ShardKey) (differ, 
 		return fmt.Errorf("list shards: SHOW SHARDS has shard %d, the metastore does not", plan.Deleted[0].ID), nil
 	}
 	return nil, nil
-}
-
-// pause waits for d or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

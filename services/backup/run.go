@@ -21,34 +21,23 @@ type env struct {
 	cfg  *config
 	vars map[string]string // the process environment, for the Swift settings
 	logs io.Writer
-	// addr is told the address of the health page; nil in production.
-	addr func(string)
 }
 
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
-	log, err := service.NewLogger(e.logs, "backup", e.cfg.LogLevel, e.cfg.LogFormat)
+	parts, end, err := connect.Open(ctx, connect.Options{
+		Name: "backup", Common: e.cfg.Common, AckWait: e.cfg.AckWait, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+	})
 	if err != nil {
-		return &service.ConfigError{Problems: []string{err.Error()}}
+		return err //nolint:wrapcheck // it names what could not be opened
 	}
-	store, err := connect.Store(ctx, e.vars, log)
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	bus, err := connect.Bus(ctx, e.cfg.Common, "backup", e.cfg.AckWait, log)
-	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
-	}
-	defer connect.Close(ctx, bus, log)
-	b, err := newBackup(e.cfg, bus)
+	defer end()
+	b, err := newBackup(e.cfg, parts.Bus)
 	if err != nil {
 		return err
 	}
-	b.store, b.log = store, log
-	if err := connect.Health(ctx, e.cfg.Listen, bus, log, e.addr); err != nil {
-		return fmt.Errorf("serve health: %w", err)
-	}
-	return b.serve(ctx, bus)
+	b.store, b.log = parts.Store, parts.Log
+	return b.serve(ctx, parts.Bus)
 }
 
 // newBackup makes the worker from the settings, which Problems has checked.

@@ -12,6 +12,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/night"
+	"nightshard/shared/service"
 )
 
 // asker asks for the nightly backups. Every replica runs one; the message id
@@ -63,7 +64,7 @@ func (a *asker) until(ctx context.Context, due time.Time) error {
 		if left <= 0 {
 			return nil
 		}
-		if err := pause(ctx, min(left, time.Minute)); err != nil {
+		if err := service.Pause(ctx, min(left, time.Minute)); err != nil {
 			return err
 		}
 	}
@@ -80,7 +81,7 @@ func (a *asker) insist(ctx context.Context, ask func(context.Context) error) {
 			return
 		}
 		a.log.Error().Err(err).Dur("wait", wait).Msg("nightly backup could not be asked for; trying again")
-		if pause(ctx, wait) != nil {
+		if service.Pause(ctx, wait) != nil {
 			return
 		}
 	}

@@ -19,34 +19,23 @@ type env struct {
 	cfg  *config
 	vars map[string]string // the process environment, for the Swift settings
 	logs io.Writer
-	// addr is told the address of the health page; nil in production.
-	addr func(string)
 }
 
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
-	log, err := service.NewLogger(e.logs, "dumper", e.cfg.LogLevel, e.cfg.LogFormat)
+	parts, end, err := connect.Open(ctx, connect.Options{
+		Name: "dumper", Common: e.cfg.Common, AckWait: e.cfg.AckWait, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+	})
 	if err != nil {
-		return &service.ConfigError{Problems: []string{err.Error()}}
+		return err //nolint:wrapcheck // it names what could not be opened
 	}
-	store, err := connect.Store(ctx, e.vars, log)
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	bus, err := connect.Bus(ctx, e.cfg.Common, "dumper", e.cfg.AckWait, log)
-	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
-	}
-	defer connect.Close(ctx, bus, log)
-	p, err := newDumper(e.cfg, bus)
+	defer end()
+	p, err := newDumper(e.cfg, parts.Bus)
 	if err != nil {
 		return err
 	}
-	p.store, p.log = store, log
-	if err := connect.Health(ctx, e.cfg.Listen, bus, log, e.addr); err != nil {
-		return fmt.Errorf("serve health: %w", err)
-	}
-	return p.serve(ctx, bus)
+	p.store, p.log = parts.Store, parts.Log
+	return p.serve(ctx, parts.Bus)
 }
 
 // newDumper makes the worker from the settings, which Problems has checked.

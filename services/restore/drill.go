@@ -12,6 +12,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
+	"nightshard/shared/service"
 )
 
 const (
@@ -113,7 +114,7 @@ func (r *restore) compareShard(ctx context.Context, s night.Shard, src *source) 
 		if len(diffs) == 0 || try > recounts {
 			return got, compared, diffs, nil
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := service.Pause(ctx, time.Second); err != nil {
 			return nil, 0, nil, err
 		}
 	}

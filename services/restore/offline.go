@@ -19,6 +19,7 @@ import (
 
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/influx"
+	"nightshard/shared/service"
 	"nightshard/shared/tsm"
 )
 
@@ -99,7 +100,7 @@ func (r *restore) await(ctx context.Context, what string, done func(context.Cont
 		if err == nil {
 			return nil
 		}
-		if pause(ctx, 250*time.Millisecond) != nil {
+		if service.Pause(ctx, 250*time.Millisecond) != nil {
 			return fmt.Errorf("%s intermediary %s: %w", what, r.cfg.URL, err)
 		}
 	}

@@ -18,35 +18,24 @@ type env struct {
 	cfg  *config
 	vars map[string]string // the process environment, for the Swift settings
 	logs io.Writer
-	// addr is told the address of the health page; nil in production.
-	addr func(string)
 }
 
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
-	log, err := service.NewLogger(e.logs, "restore", e.cfg.LogLevel, e.cfg.LogFormat)
+	parts, end, err := connect.Open(ctx, connect.Options{
+		Name: "restore", Common: e.cfg.Common, AckWait: e.cfg.AckWait, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+	})
 	if err != nil {
-		return &service.ConfigError{Problems: []string{err.Error()}}
+		return err //nolint:wrapcheck // it names what could not be opened
 	}
-	store, err := connect.Store(ctx, e.vars, log)
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	bus, err := connect.Bus(ctx, e.cfg.Common, "restore", e.cfg.AckWait, log)
-	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
-	}
-	defer connect.Close(ctx, bus, log)
-	r, err := newRestore(e.cfg, bus)
+	defer end()
+	r, err := newRestore(e.cfg, parts.Bus)
 	if err != nil {
 		return err
 	}
-	r.store, r.log = store, log
-	if err := connect.Health(ctx, e.cfg.Listen, bus, log, e.addr); err != nil {
-		return fmt.Errorf("serve health: %w", err)
-	}
-	log.Info().Str("database", e.cfg.Database).Str("intermediary", e.cfg.URL).Str("mode", e.cfg.Mode).Msg("waiting for events")
-	return bus.Consume(ctx, events.Consumer{ //nolint:wrapcheck // it names the consumer
+	r.store, r.log = parts.Store, parts.Log
+	parts.Log.Info().Str("database", e.cfg.Database).Str("intermediary", e.cfg.URL).Str("mode", e.cfg.Mode).Msg("waiting for events")
+	return parts.Bus.Consume(ctx, events.Consumer{ //nolint:wrapcheck // it names the consumer
 		Durable: "restore", Subjects: []string{events.BackupCompleted, events.RestoreRequested}, Deliver: events.DeliverLast,
 		Handler: r.handle, Failed: r.failed,
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightshard/shared/events"
+	"nightshard/shared/service"
 )
 
 // awaitDumpers waits until no dumper is at work: what it reads is about to be
@@ -31,7 +32,7 @@ func (r *restore) awaitDumpers(ctx context.Context, j *job) error {
 			j.log.Info().Strs("working", working).Strs("waiting", waiting).Msg("waiting for dumpers")
 			told = true
 		}
-		if err := pause(ctx, 250*time.Millisecond); err != nil {
+		if err := service.Pause(ctx, 250*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -50,16 +51,4 @@ func busy(states []events.ConsumerState) (working, waiting []string) {
 		}
 	}
 	return working, waiting
-}
-
-// pause waits for d or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

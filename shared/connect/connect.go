@@ -5,6 +5,7 @@ package connect
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -67,9 +68,53 @@ func Close(ctx context.Context, bus *events.Bus, log zerolog.Logger) {
 	}
 }
 
-// Health serves the health page and the metrics until ctx ends. The service is
-// ready while NATS answers. told gets the address, when it is not nil.
-func Health(ctx context.Context, addr string, bus *events.Bus, log zerolog.Logger, told func(string)) error {
+// Options say what a service needs opened.
+type Options struct {
+	// Name is the service's short name.
+	Name   string
+	Common service.Common
+	// AckWait is how long after a crash another replica takes the work over.
+	AckWait time.Duration
+	// Listen is the address of the health page.
+	Listen string
+	// Vars are the process environment, for the Swift settings.
+	Vars map[string]string
+	// Logs is where the log goes.
+	Logs io.Writer
+}
+
+// Parts are what every service works with.
+type Parts struct {
+	Log   zerolog.Logger
+	Store objstore.Account
+	Bus   *events.Bus
+}
+
+// Open opens all of it: the log, the store, the bus, the health page. The
+// function that it returns closes what must be closed.
+func Open(ctx context.Context, o Options) (*Parts, func(), error) {
+	log, err := service.NewLogger(o.Logs, o.Name, o.Common.LogLevel, o.Common.LogFormat)
+	if err != nil {
+		return nil, nil, &service.ConfigError{Problems: []string{err.Error()}}
+	}
+	store, err := Store(ctx, o.Vars, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	bus, err := Bus(ctx, o.Common, o.Name, o.AckWait, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := health(ctx, o.Listen, bus, log); err != nil {
+		Close(ctx, bus, log)
+		return nil, nil, err
+	}
+	return &Parts{Log: log, Store: store, Bus: bus}, func() { Close(ctx, bus, log) }, nil
+}
+
+// health serves the health page and the metrics until ctx ends. The service is
+// ready while NATS answers.
+func health(ctx context.Context, addr string, bus *events.Bus, log zerolog.Logger) error {
 	ready := func() error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -77,10 +122,8 @@ func Health(ctx context.Context, addr string, bus *events.Bus, log zerolog.Logge
 	}
 	got, err := service.Serve(ctx, addr, service.NewRegistry(), ready, log)
 	if err != nil {
-		return fmt.Errorf("serve: %w", err)
+		return fmt.Errorf("serve health: %w", err)
 	}
-	if told != nil {
-		told(got)
-	}
+	log.Debug().Str("address", got).Msg("health page and metrics are served")
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Exit codes of every program of the project.
@@ -99,6 +100,21 @@ func Version() string {
 		return strings.Trim(info.Main.Version, "()")
 	}
 	return revision[:min(12, len(revision))] + modified
+}
+
+// Pause waits for d or for the end of ctx, whose error it returns.
+func Pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
 }
 
 // Environ is the process environment as a map.
