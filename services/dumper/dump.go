@@ -82,7 +82,7 @@ func (p *dumper) clear(ctx context.Context, t task, object string) error {
 func (p *dumper) upload(ctx context.Context, t task, object string, from, to time.Time, counts map[string]int64, complete bool) (records, bytes int64, err error) {
 	var doc *document
 	source := func(ctx context.Context) (io.ReadCloser, error) {
-		doc = &document{tally: tally{want: counts}, report: p.report(t)}
+		doc = &document{tally: tally{want: counts}, report: func(records int64) { p.report(t, records, atLeast(counts)) }}
 		doc.report(0)
 		return p.produce(ctx, t, doc, from, to), nil
 	}
@@ -93,7 +93,17 @@ func (p *dumper) upload(ctx context.Context, t task, object string, from, to tim
 	if err != nil {
 		return 0, 0, fmt.Errorf("dump %q of %s: %w", t.measurement, t.day, err)
 	}
+	p.report(t, doc.tally.records, doc.tally.records)
 	return doc.tally.records, sent.Size, nil
+}
+
+// atLeast is the least number of records that hold these values.
+func atLeast(counts map[string]int64) int64 {
+	var most int64
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	return most
 }
 
 // produce writes the document into a pipe while the store reads it. An error
@@ -170,12 +180,10 @@ func (p *dumper) unchanged(ctx context.Context, t task) error {
 	return nil
 }
 
-// report tells how many records are written.
-func (p *dumper) report(t task) func(int64) {
-	return func(records int64) {
-		p.progress(&pb.Progress{
-			Service: "dumper", Day: t.day.String(), Step: "dump", Measurement: t.measurement,
-			Done: records, Unit: "records",
-		})
-	}
+// report tells how many records are written, of how many at least.
+func (p *dumper) report(t task, records, total int64) {
+	p.progress(&pb.Progress{
+		Service: "dumper", Day: t.day.String(), Step: "dump", Measurement: t.measurement,
+		Done: records, Total: max(records, total), Unit: "records",
+	})
 }
