@@ -197,3 +197,50 @@ func TestRequestsThatCannotSucceedFailAtOnceAndSayWhy(t *testing.T) {
 		}
 	}
 }
+
+// A run that was cut off after all of its objects were verified in
+// DAY/incoming/, before they took their places, is finished by the next one,
+// and is then a good backup like any other.
+func TestAStagedDayIsFinishedByTheNextRun(t *testing.T) {
+	t.Parallel()
+	h := build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{})
+	h.fillWeek(2)
+	h.env["NIGHTSHARD_IDLE_TIMEOUT"] = "1s"
+	p := h.start("backup")
+	day := dayName(1)
+	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})
+	awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	good := h.list(day)
+	for name := range good {
+		staged := night.Staged(mustDay(t, day), name)
+		if err := h.store.Copy(t.Context(), day, name, day, staged); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.store.Delete(t.Context(), day, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The next run gets no further than that: production is away.
+	h.prod.Pause()
+	p = h.start("backup")
+	h.publish(events.BackupRequested, &pb.BackupRequested{Day: day, Force: true})
+	testbed.Eventually(t, time.Minute, "the staged day to be finished", func() bool {
+		now := h.list(day)
+		return now[day+"/manifest.json"].MD5 == good[day+"/manifest.json"].MD5 && len(now) == len(good)
+	})
+	for name, o := range good {
+		if now := h.list(day)[name]; now.MD5 != o.MD5 {
+			t.Errorf("%s is %+v, it was %+v", name, now, o)
+		}
+	}
+	// A finished day is replaced from beside, never in place.
+	testbed.Eventually(t, time.Minute, "the run to fail", func() bool { return strings.Contains(p.logged(), "tried again") })
+	if _, inPlace := h.list(day)[night.RunObject(mustDay(t, day))]; inPlace {
+		t.Error("the finished day is written in place")
+	}
+	h.prod.Resume()
+	awaitOn[*pb.BackupCompleted](h, seq+1, events.BackupCompleted, events.BackupFailed)
+}

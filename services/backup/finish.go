@@ -50,8 +50,9 @@ func (b *backup) inspect(ctx context.Context, j *job) (leftover, error) {
 }
 
 // settle deals with what an earlier delivery left. It returns the manifest that
-// answers this very request if the work was done already, else nil.
-func (b *backup) settle(ctx context.Context, j *job, l leftover) (*night.Manifest, error) {
+// answers this very request if the work was done already, else nil; l then says
+// what stands there now.
+func (b *backup) settle(ctx context.Context, j *job, l *leftover) (*night.Manifest, error) {
 	staged := l.staged
 	if staged != nil && l.manifest != nil && l.manifest.Request == staged.Request {
 		staged = nil // it took its place; only the sweeping is left

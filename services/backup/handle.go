@@ -56,7 +56,7 @@ func (b *backup) handle(ctx context.Context, d *events.Delivery) ([]proto.Messag
 	if err != nil {
 		return nil, events.Step("inspect", err)
 	}
-	m, err := b.settle(ctx, j, left)
+	m, err := b.settle(ctx, j, &left)
 	if err != nil {
 		return nil, events.Step("settle", err)
 	}

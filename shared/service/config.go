@@ -107,13 +107,19 @@ type Validator interface {
 // reads, and what the struct's own Problems finds.
 func Load(cfg any) error {
 	problems := unknown(os.Environ())
+	var unread []string
 	for _, field := range fields(reflect.ValueOf(cfg).Elem()) {
 		if err := field.read(); err != nil {
-			problems = append(problems, err.Error())
+			problems, unread = append(problems, err.Error()), append(unread, field.name())
 		}
 	}
-	if v, ok := cfg.(Validator); ok && len(problems) == 0 {
-		problems = v.Problems()
+	if v, ok := cfg.(Validator); ok {
+		for _, p := range v.Problems() {
+			// What could not be read is reported already.
+			if !slices.ContainsFunc(unread, func(name string) bool { return strings.Contains(p, name) }) {
+				problems = append(problems, p)
+			}
+		}
 	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}

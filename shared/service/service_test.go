@@ -60,16 +60,18 @@ func TestEveryProblemIsListedAtOnce(t *testing.T) {
 	clean(t)
 	t.Setenv("NIGHTSHARD_ACK_WAIT", "soon")
 	t.Setenv("NIGHTSHARD_PARALLEL", "many")
+	t.Setenv("NIGHTSHARD_TIMEZONE", "Mars/Olympus")
 	t.Setenv("NIGHTSHARD_MESUREMENTS", "cpu")
 	var s settings
 	err := service.Load(&s)
 	var config *service.ConfigError
-	if !errors.As(err, &config) || len(config.Problems) != 4 {
+	if !errors.As(err, &config) || len(config.Problems) != 5 {
 		t.Fatalf("problems: %v", err)
 	}
 	for _, want := range []string{
 		"NIGHTSHARD_MESUREMENTS is set, but no service knows it", "NIGHTSHARD_DATABASE is missing",
 		`NIGHTSHARD_ACK_WAIT is "soon"`, `NIGHTSHARD_PARALLEL is "many"`,
+		`NIGHTSHARD_TIMEZONE is "Mars/Olympus"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no line says %s:\n%v", want, err)
