@@ -62,8 +62,12 @@ func TestCommandsAreArgumentListsAndNeverAShell(t *testing.T) {
 func TestOnlyWorkingDumpersHoldARestoreForEver(t *testing.T) {
 	t.Parallel()
 	states := []events.ConsumerState{
-		{Name: "backup", AckPending: 1}, {Name: "restore", AckPending: 1}, {Name: "dumper"},
-		{Name: "dumper-cpu", AckPending: 1, Pending: 2}, {Name: "dumper-mem", Pending: 1}, {Name: "dumpers", AckPending: 1},
+		{Name: "backup", AckPending: 1},
+		{Name: "restore", AckPending: 1},
+		{Name: "dumper"},
+		{Name: "dumper-cpu", AckPending: 1, Pending: 2},
+		{Name: "dumper-mem", Pending: 1},
+		{Name: "dumpers", AckPending: 1},
 	}
 	working, waiting := busy(states)
 	if !slices.Equal(working, []string{"dumper-cpu"}) || !slices.Equal(waiting, []string{"dumper-mem"}) {
