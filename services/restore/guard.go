@@ -181,13 +181,11 @@ func (r *restore) countBeyond(ctx context.Context, after time.Time) (int64, erro
 	}
 	var sum int64
 	for _, rp := range db.RetentionPolicies {
-		counts, err := r.http.Count(ctx, r.cfg.Database, rp.Name, after, endOfTime())
+		n, err := r.http.CountRough(ctx, r.cfg.Database, rp.Name, after, endOfTime())
 		if err != nil {
 			return 0, fmt.Errorf("count values after %s: %w", after.Format(time.RFC3339), err)
 		}
-		for _, n := range counts {
-			sum += n
-		}
+		sum += n
 	}
 	return sum, nil
 }

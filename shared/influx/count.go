@@ -41,6 +41,24 @@ func (c *Client) CountMeasurement(ctx context.Context, database, policy, measure
 	return out, nil
 }
 
+// CountRough counts the values of a retention policy in a window with one plain
+// count(*). It may leave out strings and booleans whose name is numeric
+// elsewhere, always the same ones: good enough to tell whether anything was
+// written, and quick over an empty window, where Count has to list all fields.
+func (c *Client) CountRough(ctx context.Context, database, policy string, from, to time.Time) (int64, error) {
+	target := QuoteIdent(database) + "." + QuoteIdent(policy) + "./.*/"
+	q := counter{c: c, database: database, tail: fmt.Sprintf("FROM %s WHERE time >= %d AND time < %d", target, from.UnixNano(), to.UnixNano())}
+	counts, _, err := q.wildcard(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count values of %s: %w", target, err)
+	}
+	var sum int64
+	for _, n := range counts {
+		sum += n
+	}
+	return sum, nil
+}
+
 // count asks in up to three steps. The wildcard's answer lists all fields, but
 // may lack strings and booleans whose name is numeric elsewhere. These are asked
 // for by their types, which costs next to nothing where there are none. Fields

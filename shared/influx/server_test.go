@@ -470,6 +470,13 @@ func TestNamesOfEveryKindAreCounted(t *testing.T) {
 	if err != nil || counts["fi eld"] != 500 {
 		t.Errorf("counts %v, %v", counts, err)
 	}
+	rough, err := c.CountRough(t.Context(), database, "a.b c", start(), start().AddDate(0, 0, 1))
+	if err != nil || rough != 1500 {
+		t.Errorf("%d values, %v", rough, err)
+	}
+	if rough, err = c.CountRough(t.Context(), database, "a.b c", start().AddDate(1, 0, 0), start().AddDate(2, 0, 0)); err != nil || rough != 0 {
+		t.Errorf("%d values where there are none, %v", rough, err)
+	}
 	names, err := c.Measurements(t.Context(), database)
 	if err != nil || !slices.Equal(names, []string{"cpu", `od,d "na/me"`}) {
 		t.Errorf("measurements %q, %v", names, err)
