@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -13,21 +12,21 @@ import (
 func (h *house) hints(n *outcome) {
 	var b strings.Builder
 	b.WriteString("\nEverything stays up until Ctrl-C. In another shell:\n\n")
-	settings := map[string]string{"NATS_URL": h.natsURL, "NIGHTSHARD_DATABASE": h.database()}
+	settings := map[string]string{"NATS_URL": h.natsURL, "NIGHTSHARD_DATABASE": h.set.database}
 	maps.Copy(settings, h.swift)
-	if prefix := h.env["NIGHTSHARD_SUBJECT_PREFIX"]; prefix != "" {
+	if prefix := h.set.prefix(); prefix != "" {
 		settings["NIGHTSHARD_SUBJECT_PREFIX"] = prefix
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&b, "  export %s=%s\n", name, shell(settings[name]))
 	}
-	fmt.Fprintf(&b, "  export PATH=%s:\"$PATH\"\n", shell(filepath.Dir(h.bins["nightshard"])))
+	fmt.Fprintf(&b, "  export PATH=%s:\"$PATH\"\n", shell(h.bins.path))
 	day := ""
 	if n.backup != nil {
 		day = n.backup.GetDay()
 	}
 	prefix := ""
-	if p := h.env["NIGHTSHARD_SUBJECT_PREFIX"]; p != "" {
+	if p := h.set.prefix(); p != "" {
 		prefix = p + "."
 	}
 	fmt.Fprintf(&b, `
@@ -36,13 +35,13 @@ func (h *house) hints(n *outcome) {
   nightshard status                               # who works on what
   nightshard request backup --follow              # one more night
   nats pub -J %[2]sbackup.requested '{}'               # the same with the nats CLI
-  nats sub '%[2]s*.*'                                  # every event, as it comes
+  nats sub '%[2]s*.completed'                          # each step's end, as it comes
   swift list %[1]s                           # the objects of the day
   swift download %[1]s -p %[1]s/influxdb/    # the dumps
   curl -sG %[3]s/query --data-urlencode db=%[4]s --data-urlencode 'q=SHOW MEASUREMENTS'
 
-`, day, prefix, h.intermediary.url, shell(h.database()))
-	_, _ = fmt.Fprint(h.show.out, b.String())
+`, day, prefix, h.intermediary.URL, shell(h.set.database))
+	h.show.text(b.String())
 }
 
 // shell quotes a word for a POSIX shell where it needs to be.

@@ -4,40 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net/url"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"nightshard/shared/connect"
 	"nightshard/shared/events"
-	"nightshard/shared/influx"
 	"nightshard/shared/service"
 )
-
-// needed is the room that the demonstration takes on disk, in bytes.
-const needed = 1 << 30
 
 // house is everything that runs. Parts are added in the order of their start
 // and end in the reverse order.
 type house struct {
-	env   map[string]string
+	set   settings
 	show  *screen
-	dir   string // everything that is written is below it
-	bins  map[string]string
+	dir   *folder // data and logs
+	bins  *folder // programs
 	parts []part
+	died  chan error // a child that ended by itself
 	bus   *events.Bus
 
-	production, intermediary *influxServer
-	settings                 map[string]string // of the services
+	production, intermediary server
 	swift                    map[string]string // how to reach the Swift
 	natsURL                  string
-	measurements             []string
+	services                 []*process
+	pages                    []string // health pages of the services
 }
 
 // part is something that runs and can be ended.
@@ -46,164 +42,163 @@ type part struct {
 	end  func() error
 }
 
+// errNight says that everything ran, but the night did not succeed.
+var errNight = errors.New("the night failed")
+
 // live starts everything, runs the night, and stays until ctx ends unless once
-// is set. failed says that the night did not end well.
-func (h *house) live(ctx context.Context, once bool) (failed bool, err error) {
-	if err := h.prepare(ctx); err != nil {
-		return false, err
+// is set. Its error is errNight when a step of the night failed.
+func (h *house) live(ctx context.Context, once bool) error {
+	influxd, err := h.prepare(ctx)
+	if err != nil {
+		return h.explain(err)
 	}
-	if err := h.startServers(ctx); err != nil {
-		return false, err
+	if err := h.startServers(ctx, influxd); err != nil {
+		return h.explain(err)
 	}
 	if err := h.fill(ctx); err != nil {
-		return false, err
+		return h.explain(err)
 	}
 	if err := h.startServices(ctx); err != nil {
-		return false, err
+		return h.explain(err)
 	}
 	n, err := h.night(ctx)
 	if err != nil {
-		return false, err
+		return h.explain(err)
 	}
 	h.show.table(n)
+	if n.failed() {
+		err = fmt.Errorf("%w: %s", errNight, n.failures[0])
+	}
 	if once {
-		return n.failed(), nil
-	}
-	h.hints(n)
-	<-ctx.Done()
-	h.show.line("ending what was started")
-	return false, nil
-}
-
-// prepare makes the folder and gets the programs.
-func (h *house) prepare(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "nightshard-local-")
-	if err != nil {
-		return fmt.Errorf("make a folder for the demonstration: %w", err)
-	}
-	h.dir = dir
-	if err := enough(dir); err != nil {
 		return err
 	}
-	h.bins, err = h.programs(ctx)
+	h.hints(n)
+	return errors.Join(err, h.stay(ctx, n.last))
+}
+
+// explain adds what to do about a full disk.
+func (h *house) explain(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || (h.dir != nil && noRoom(h.dir.path)) {
+		return fmt.Errorf("%w\nthe disk is full: free some room, or set TMPDIR to a folder on a larger disk", err)
+	}
 	return err
 }
 
-// enough says whether the disk has room.
-func enough(dir string) error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("look at the disk under %s: %w", dir, err)
+// prepare makes the folder of the run and gets the programs.
+func (h *house) prepare(ctx context.Context) (influxd string, err error) {
+	g, err := findGo(ctx, h.set.env)
+	if err != nil {
+		return "", err
 	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < needed { //nolint:gosec // a block size is positive
-		return fmt.Errorf("write to %s: %d MiB are free and %d MiB are needed; free some, or set TMPDIR to a folder with more", dir, free>>20, needed>>20)
+	if h.set.production != nil {
+		if err := h.set.production.checkOwn(ctx, h.set.database); err != nil {
+			return "", err
+		}
 	}
-	return nil
+	if err := h.makeFolders(); err != nil {
+		return "", err
+	}
+	if influxd, err = h.findInfluxd(ctx, g, filepath.Dir(h.bins.path)); err != nil {
+		return "", err
+	}
+	return influxd, h.show.while("building the services", func() error { return g.buildAll(ctx, h.bins.path) })
+}
+
+// makeFolders makes the folders of the run, one for data and one for programs.
+func (h *house) makeFolders() error {
+	var err error
+	if h.dir, err = newFolder(""); err != nil {
+		return err
+	}
+	if err := needRoom(h.dir.path, roomForData, "the demonstration", "TMPDIR"); err != nil {
+		return err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	if h.bins, err = newFolder(cache); err != nil {
+		return err
+	}
+	h.show.line("all files of this run are in %s and %s", h.dir.path, h.bins.path)
+	return needRoom(cache, roomForPrograms, "the programs of the demonstration", "XDG_CACHE_HOME")
 }
 
 // startServers starts the servers that stand in for those of a real
 // installation.
-func (h *house) startServers(ctx context.Context) error {
+func (h *house) startServers(ctx context.Context, influxd string) error {
+	if err := h.startNATS(ctx); err != nil {
+		return err
+	}
+	if err := h.startSwift(); err != nil {
+		return err
+	}
 	var err error
-	if h.natsURL, err = h.startNATS(); err != nil {
+	if h.intermediary, err = h.startInflux(ctx, influxd, "intermediary", 19086); err != nil {
 		return err
 	}
-	if h.swift, err = h.startSwift(); err != nil {
-		return err
+	if h.set.production != nil {
+		h.production = *h.set.production
+		h.show.line("production InfluxDB: your own at %s, snapshot port %s, only read", h.production.URL, h.production.Snapshot)
+		return h.chooseMeasurements(ctx)
 	}
-	if h.intermediary, err = h.startInflux(ctx, "intermediary", 8186, 8188); err != nil {
-		return err
-	}
-	if own := h.env["NIGHTSHARD_PRODUCTION_URL"]; own != "" {
-		return h.ownProduction(ctx, own)
-	}
-	h.production, err = h.startInflux(ctx, "production", 8086, 8088)
+	h.production, err = h.startInflux(ctx, influxd, "production", 18086)
 	return err
 }
 
-// ownProduction takes the reader's InfluxDB, which is only read.
-func (h *house) ownProduction(ctx context.Context, own string) error {
-	if h.env["NIGHTSHARD_DATABASE"] == "" {
-		return errors.New("NIGHTSHARD_DATABASE is missing: set it to the database of your InfluxDB at NIGHTSHARD_PRODUCTION_URL")
+// chooseMeasurements takes the first three of the reader's own database, unless
+// the reader has named some.
+func (h *house) chooseMeasurements(ctx context.Context) error {
+	if len(h.set.measurements) > 0 {
+		return nil
 	}
-	snapshot := h.env["NIGHTSHARD_PRODUCTION_SNAPSHOT"]
-	if u, err := url.Parse(own); err == nil && snapshot == "" {
-		snapshot = u.Hostname() + ":8088"
-	}
-	client, err := influx.NewClient(influx.ClientConfig{
-		URL: own, User: h.env["NIGHTSHARD_PRODUCTION_USER"], Password: h.env["NIGHTSHARD_PRODUCTION_PASSWORD"],
-	})
+	client, err := h.production.client()
 	if err != nil {
-		return fmt.Errorf("NIGHTSHARD_PRODUCTION_URL: %w", err)
+		return err
 	}
-	h.production = &influxServer{url: own, snapshot: snapshot, client: client}
-	h.measurements, err = client.Measurements(ctx, h.database())
+	names, err := client.Measurements(ctx, h.set.database)
 	if err != nil {
-		return fmt.Errorf("look at your InfluxDB: %w", err)
+		return fmt.Errorf("choose measurements of %s: %w", h.production.URL, err)
 	}
-	h.measurements = h.measurements[:min(3, len(h.measurements))]
+	if len(names) == 0 {
+		return fmt.Errorf("choose measurements of %s: database %q has none", h.production.URL, h.set.database)
+	}
+	h.set.measurements = names[:min(3, len(names))]
+	h.show.line("dumping %q; NIGHTSHARD_MEASUREMENTS chooses others", h.set.measurements)
 	return nil
 }
 
-func (h *house) database() string {
-	if h.env["NIGHTSHARD_PRODUCTION_URL"] != "" {
-		return h.env["NIGHTSHARD_DATABASE"]
-	}
-	return sampleDatabase
-}
-
-// startServices starts the three services as a supervisor would, and waits
-// until they wait for events.
-func (h *house) startServices(ctx context.Context) error {
-	h.settings = map[string]string{
-		"PATH": h.env["PATH"], "HOME": h.env["HOME"], "TZ": "UTC",
-		"NATS_URL": h.natsURL, "NIGHTSHARD_SCHEDULE": "off", "NIGHTSHARD_LOG_FORMAT": "json",
-		// A whole day, whatever the time is now: the first dump is complete.
-		"NIGHTSHARD_DAY": "yesterday",
-	}
-	for name, value := range h.env {
-		if strings.HasPrefix(name, "NIGHTSHARD_") {
-			h.settings[name] = value
-		}
-	}
-	maps.Copy(h.settings, h.swift)
-	maps.Copy(h.settings, map[string]string{
-		"NIGHTSHARD_DATABASE":            h.database(),
-		"NIGHTSHARD_PRODUCTION_URL":      h.production.url,
-		"NIGHTSHARD_PRODUCTION_SNAPSHOT": h.production.snapshot, "NIGHTSHARD_INTERMEDIARY_URL": h.intermediary.url,
-		"NIGHTSHARD_INTERMEDIARY_SNAPSHOT": h.intermediary.snapshot, "NIGHTSHARD_LISTEN": "127.0.0.1:0",
-	})
-	if err := h.dumped(); err != nil {
-		return err
-	}
+// openBus connects to NATS, whose address is that of our own server.
+func (h *house) openBus(ctx context.Context) error {
 	var err error
-	common := service.Common{NATS: service.NATS{URL: h.natsURL}, SubjectPrefix: h.env["NIGHTSHARD_SUBJECT_PREFIX"]}
+	common := service.Common{NATS: service.NATS{URL: h.natsURL}, SubjectPrefix: h.set.prefix(), Replicas: 1}
 	if h.bus, err = connect.Bus(ctx, common, "local", 0, zerolog.Nop()); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	h.parts = append(h.parts, part{"bus", func() error {
+	h.add("bus", func() error {
 		connect.Close(context.WithoutCancel(ctx), h.bus, zerolog.Nop())
 		return nil
-	}})
-	for _, name := range []string{"backup", "restore", "dumper"} {
-		if err := h.startService(ctx, name); err != nil {
-			return err
-		}
-	}
-	h.show.line("the three services wait for events")
+	})
 	return nil
 }
 
-// dumped settles which measurements are dumped.
-func (h *house) dumped() error {
-	if h.settings["NIGHTSHARD_MEASUREMENTS"] == "" {
-		names, err := jsonList(h.measurements)
-		if err != nil {
-			return err
+func (h *house) add(name string, end func() error) {
+	h.parts = append(h.parts, part{name: name, end: end})
+}
+
+// watchOver reports a child that ends before we end it.
+func (h *house) watchOver(p *process) {
+	h.add(p.name, func() error { return p.stop(10 * time.Second) })
+	go func() {
+		<-p.done
+		if p.stopping.Load() {
+			return
 		}
-		h.settings["NIGHTSHARD_MEASUREMENTS"] = names
-	}
-	return nil
+		select {
+		case h.died <- p.lastWords():
+		default: // one is enough
+		}
+	}()
 }
 
 // tearDown ends every part, the last one first, and removes what was written.
@@ -216,16 +211,26 @@ func (h *house) tearDown() error {
 		}
 	}
 	h.parts = nil
-	if h.dir == "" {
-		return err
-	}
-	if removeErr := os.RemoveAll(h.dir); removeErr != nil {
-		err = errors.Join(err, fmt.Errorf("remove %s: %w", h.dir, removeErr))
+	for _, f := range []*folder{h.dir, h.bins} {
+		if f != nil {
+			err = errors.Join(err, f.remove())
+		}
 	}
 	return err
 }
 
-// path is a place below the demonstration's folder.
-func (h *house) path(parts ...string) string {
-	return filepath.Join(append([]string{h.dir}, parts...)...)
+// logs is the folder of the services' logs.
+func (h *house) logs() string { return filepath.Join(h.dir.path, "logs") }
+
+// bin is the path of a program that was built.
+func (h *house) bin(name string) string { return filepath.Join(h.bins.path, name) }
+
+// noRoom says that a folder's disk takes no more.
+func noRoom(dir string) bool {
+	probe := filepath.Join(dir, "probe")
+	err := os.WriteFile(probe, make([]byte, 1<<16), 0o600)
+	if rmErr := os.Remove(probe); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
+		return false
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -1,6 +1,7 @@
-// Command local runs a whole night on this machine: it starts two InfluxDBs, a
-// NATS server, a small Swift and the three services, writes sample data, asks
-// for one backup and shows what happens. It leaves nothing behind.
+// Command local shows Nightshard on one machine: it starts two InfluxDB
+// servers, NATS, a small Swift and the three services, runs one night and stays
+// up for a look around. It needs Go and a checkout of the repository, nothing
+// else, and leaves nothing behind.
 package main
 
 import (
@@ -16,57 +17,99 @@ import (
 	"nightshard/shared/service"
 )
 
+const help = `Usage: go run ./deploy/local [--once]
+
+Starts two InfluxDB 1.8 servers, NATS, a small Swift and the three services on
+this machine, writes a week of sample data, runs one night, shows it, and stays
+up until Ctrl-C. It leaves nothing behind but a cached influxd.
+
+  --once   end after the night; exit code 0 if it was done, 1 if it failed
+  --help   this text
+
+Settings, from the environment:
+
+  NIGHTSHARD_PRODUCTION_URL        back up this InfluxDB in place of sample data; it is only read.
+                                   NIGHTSHARD_DATABASE is then required
+  NIGHTSHARD_PRODUCTION_SNAPSHOT   its snapshot address; the URL's host and port 8088 when unset
+  NIGHTSHARD_PRODUCTION_USER, NIGHTSHARD_PRODUCTION_PASSWORD
+  NIGHTSHARD_DATABASE              sensu_db, the database of the sample data
+  NIGHTSHARD_MEASUREMENTS          cpu,memory,disk of the sample data; the first three of another InfluxDB
+  ST_AUTH, ST_USER, ST_KEY         store in this Swift, also OS_AUTH_URL and the other OS_* names;
+                                   it keeps what the night stores
+  NIGHTSHARD_DAY                   yesterday, whose dumps are complete; or today
+
+  Passed on to the services as they are: NIGHTSHARD_TIMEZONE, NIGHTSHARD_SUBJECT_PREFIX,
+  NIGHTSHARD_RETENTION_POLICY, NIGHTSHARD_LOG_LEVEL, NIGHTSHARD_PARALLEL, NIGHTSHARD_COUNT_PARALLEL, NIGHTSHARD_COUNT_PAUSE,
+  NIGHTSHARD_DUMP_PARALLEL, NIGHTSHARD_DUMP_RECORDS, NIGHTSHARD_IDLE_TIMEOUT, NIGHTSHARD_SPOOL_DIR
+`
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// A pipe whose reader is gone must not kill us before we have cleaned up.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	watchGoRun(cancel)
 	code := run(ctx, os.Args[1:], service.Environ(), os.Stdout, os.Stderr)
+	cancel()
 	stop()
 	os.Exit(code)
 }
 
-const usage = `go run ./deploy/local [--once]
+// errMisuse says that the reader has to change how the command is called.
+var errMisuse = errors.New("see go run ./deploy/local --help")
 
-Starts everything that a night needs on this machine, writes a week of sample
-data, runs one night and shows it. Then it stays up and prints what to try;
-Ctrl-C ends all of it.
-
-  --once   end after the night: exit code 0 if all of it succeeded, else 1
-  --help   this text
-
-From the environment, all optional:
-  NIGHTSHARD_PRODUCTION_URL       back up this InfluxDB instead of sample data; it is only read
-  NIGHTSHARD_PRODUCTION_SNAPSHOT  its snapshot address (default: the same host, port 8088)
-  NIGHTSHARD_DATABASE             its database (required with it)
-  NIGHTSHARD_MEASUREMENTS         what to dump (default: the first three)
-  ST_AUTH, ST_USER, ST_KEY        a Swift of your own, or OS_*, instead of one in memory
-`
-
-// run is the whole command; it returns the exit code.
+// run is the whole demonstration: it returns the exit code once everything that
+// it started is gone. env is the process environment.
 func run(ctx context.Context, args []string, env map[string]string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("local", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	once := flags.Bool("once", false, "")
-	err := flags.Parse(args)
+	once, err := parseArgs(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		_, _ = fmt.Fprint(stdout, usage)
+		_, _ = io.WriteString(stdout, help)
 		return service.ExitDone
-	case err != nil || flags.NArg() > 0:
-		_, _ = fmt.Fprintf(stderr, "local: unexpected arguments %q\n\n%s", args, usage)
+	case err != nil:
+		return report(stderr, err)
+	}
+	set, err := readSettings(env)
+	if err != nil {
+		return report(stderr, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h := &house{set: set, show: newScreen(stdout, env["TERM"], cancel), died: make(chan error, 1)}
+	err = h.live(ctx, once)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, errNight) {
+		err = nil // somebody has ended it, which is no failure, unless the night was to be judged
+		if once {
+			err = errors.New("interrupted before the night was over; everything that was started has ended")
+		}
+	}
+	return report(stderr, errors.Join(err, h.tearDown()))
+}
+
+func parseArgs(args []string) (once bool, err error) {
+	flags := flag.NewFlagSet("local", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&once, "once", false, "")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return false, flag.ErrHelp
+		}
+		return false, fmt.Errorf("read arguments: %w: %w", err, errMisuse)
+	}
+	if flags.NArg() > 0 {
+		return false, fmt.Errorf("read arguments: unexpected %q: %w", flags.Arg(0), errMisuse)
+	}
+	return once, nil
+}
+
+// report says what went wrong, if anything did, and gives the exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return service.ExitDone
+	}
+	_, _ = fmt.Fprintf(stderr, "local: %v\n", err)
+	if errors.Is(err, errMisuse) {
 		return service.ExitMisuse
 	}
-	show := newScreen(stdout)
-	h := &house{env: env, show: show}
-	failed, err := h.live(ctx, *once)
-	if err = errors.Join(err, h.tearDown()); err != nil && ctx.Err() == nil {
-		_, _ = fmt.Fprintf(stderr, "local: %v\n", err)
-		return service.ExitFailed
-	}
-	if failed {
-		return service.ExitFailed
-	}
-	if ctx.Err() != nil && *once {
-		_, _ = fmt.Fprintln(stderr, "local: interrupted; everything that was started has ended")
-		return service.ExitFailed
-	}
-	return service.ExitDone
+	return service.ExitFailed
 }

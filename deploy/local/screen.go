@@ -1,18 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/mattn/go-isatty"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
 	pb "nightshard/proto/nightshard/v1"
-	"nightshard/shared/events"
 )
 
 // screen is what a person sees: bars on a terminal, plain lines elsewhere.
@@ -20,40 +20,64 @@ type screen struct {
 	out      io.Writer
 	terminal bool
 	began    time.Time
+	// gone is told when nobody reads any more, as after `| head`.
+	gone context.CancelCauseFunc
 
 	mu   sync.Mutex
 	bars *mpb.Progress
 	bar  map[string]*mpb.Bar
 }
 
-func newScreen(out io.Writer) *screen {
-	s := &screen{out: out, began: time.Now(), bar: map[string]*mpb.Bar{}}
+func newScreen(out io.Writer, term string, gone context.CancelCauseFunc) *screen {
+	s := &screen{out: out, began: time.Now(), bar: map[string]*mpb.Bar{}, gone: gone}
 	if f, ok := out.(*os.File); ok {
-		info, err := f.Stat()
-		s.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" //nolint:forbidigo // the terminal's own setting
+		s.terminal = isatty.IsTerminal(f.Fd()) && term != "dumb"
 	}
 	return s
 }
 
 // line prints one line with the seconds since the start.
-func (s *screen) line(text string) {
+func (s *screen) line(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	clear := ""
 	w := s.out
-	if s.bars != nil {
+	switch {
+	case s.bars != nil:
 		w = s.bars // above the bars
+	case s.terminal:
+		clear = "\r\x1b[K" // the spinner of while
 	}
-	_, _ = fmt.Fprintf(w, "%6.1fs  %s\n", time.Since(s.began).Seconds(), text)
+	s.write(w, fmt.Sprintf("%s%6.1fs  %s\n", clear, time.Since(s.began).Seconds(), fmt.Sprintf(format, args...)))
 }
+
+// text prints as it is.
+func (s *screen) text(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.write(s.out, text)
+}
+
+func (s *screen) write(w io.Writer, text string) {
+	if _, err := io.WriteString(w, text); err != nil {
+		s.gone(fmt.Errorf("print: %w", err))
+	}
+}
+
+// How often while shows that it is still at work, elsewhere and on a terminal.
+const (
+	plainEvery   = 10 * time.Second
+	spinnerEvery = 100 * time.Millisecond
+)
 
 // while shows that something is going on until work returns.
 func (s *screen) while(what string, work func() error) error {
-	s.line(what)
+	s.line("%s", what)
 	done := make(chan error, 1)
 	go func() { done <- work() }()
-	every := 10 * time.Second
+	every := plainEvery
 	if s.terminal {
-		every = 200 * time.Millisecond
+		every = spinnerEvery
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -62,14 +86,15 @@ func (s *screen) while(what string, work func() error) error {
 		select {
 		case err := <-done:
 			if s.terminal {
-				_, _ = fmt.Fprint(s.out, "\r\x1b[K")
+				s.text("\r\x1b[K")
 			}
 			return err
 		case <-tick.C:
+			took := time.Since(begin)
 			if s.terminal {
-				_, _ = fmt.Fprintf(s.out, "\r\x1b[K         %s %.0f s", string(`|/-\`[int(time.Since(begin)/every)%4]), time.Since(begin).Seconds())
+				s.text(fmt.Sprintf("\r\x1b[K         %c %.0f s", `|/-\`[int(took/every)%4], took.Seconds()))
 			} else {
-				s.line(fmt.Sprintf("  … %.0f s", time.Since(begin).Seconds()))
+				s.line("  … %.0f s", took.Seconds())
 			}
 		}
 	}
@@ -80,7 +105,7 @@ func (s *screen) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.terminal {
-		s.bars = mpb.New(mpb.WithOutput(s.out), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+		s.bars = mpb.New(mpb.WithOutput(s.out), mpb.WithAutoRefresh(), mpb.WithWidth(80), mpb.WithRefreshRate(100*time.Millisecond))
 	}
 }
 
@@ -119,75 +144,5 @@ func (s *screen) progress(p *pb.Progress) {
 	b.SetCurrent(p.GetDone())
 	if p.GetTotal() > 0 && p.GetDone() >= p.GetTotal() {
 		b.SetTotal(p.GetTotal(), true)
-	}
-}
-
-// event prints one line for an event.
-func (s *screen) event(e events.Event) {
-	text := e.Subject
-	switch m := e.Message.(type) {
-	case *pb.BackupCompleted:
-		text += fmt.Sprintf("  %s: %d shards, %s, verified", m.GetDay(), m.GetShards(), size(m.GetBytes()))
-	case *pb.RestoreCompleted:
-		text += fmt.Sprintf("  %s: %d counts compared, %d differ", m.GetDay(), m.GetVerdict().GetCompared(), len(m.GetVerdict().GetDifferences()))
-	case *pb.DumpCompleted:
-		text += fmt.Sprintf("  %s of %s: %d records, %s", m.GetMeasurement(), m.GetDay(), m.GetRecords(), size(m.GetBytes()))
-	case *pb.BackupFailed, *pb.RestoreFailed, *pb.DumpFailed:
-		text += "  " + failure(m)
-	}
-	s.line(text)
-}
-
-// table prints the night at its end.
-func (s *screen) table(n *outcome) {
-	t := table.NewWriter()
-	t.SetOutputMirror(s.out)
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"step", "what", "size", "seconds", "after the event"})
-	if b := n.backup; b != nil {
-		t.AppendRow(table.Row{"backup", fmt.Sprintf("%d shards, verified", b.GetShards()), size(b.GetBytes()), seconds(b.GetFinishedAt().AsTime().Sub(b.GetStartedAt().AsTime())), between(n.asked, b.GetStartedAt().AsTime())})
-	}
-	if r := n.restore; r != nil {
-		t.AppendRow(table.Row{
-			"restore", fmt.Sprintf("%d shards, %d counts compared, %d differ", r.GetShards(), r.GetVerdict().GetCompared(), len(r.GetVerdict().GetDifferences())),
-			size(r.GetBytes()), seconds(r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())), between(n.backupAt, r.GetStartedAt().AsTime()),
-		})
-	}
-	for _, d := range n.dumps {
-		note := ""
-		if !d.GetComplete() {
-			note = ", to be completed the next night"
-		}
-		t.AppendRow(table.Row{
-			"dump", fmt.Sprintf("%s: %d records%s", d.GetMeasurement(), d.GetRecords(), note),
-			size(d.GetBytes()), seconds(d.GetFinishedAt().AsTime().Sub(d.GetStartedAt().AsTime())), between(n.restoreAt, d.GetStartedAt().AsTime()),
-		})
-	}
-	for _, f := range n.failures {
-		t.AppendRow(table.Row{"FAILED", f, "", "", ""})
-	}
-	t.AppendFooter(table.Row{"night", "", "", seconds(time.Since(n.asked)), ""})
-	_, _ = fmt.Fprintln(s.out)
-	t.Render()
-}
-
-// between is the time from an event to the first action on it.
-func between(event, action time.Time) string {
-	return fmt.Sprintf("%d ms", action.Sub(event).Milliseconds())
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
-
-// size writes a number of bytes for people.
-func size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	default:
-		return fmt.Sprintf("%d B", n)
 	}
 }
