@@ -207,20 +207,7 @@ func (s *scanner) boolean() (bool, error) {
 // object reads the fields of an object whose brace is behind; field reads each
 // value.
 func (s *scanner) object(field func(key string) error) error {
-	for first := true; ; first = false {
-		c, err := s.next()
-		if err == nil && c == '}' {
-			return nil
-		}
-		if err == nil && !first {
-			if c != ',' {
-				return s.bad("a comma", c)
-			}
-			c, err = s.next()
-		}
-		if err != nil {
-			return noEOF(err)
-		}
+	return s.list('}', func(c byte) error {
 		if c != '"' {
 			return s.bad("a field", c)
 		}
@@ -236,10 +223,8 @@ func (s *scanner) object(field func(key string) error) error {
 		if c, err = s.next(); err != nil || c != ':' {
 			return s.badOr(err, "a colon", c)
 		}
-		if err := field(key); err != nil {
-			return err
-		}
-	}
+		return field(key)
+	})
 }
 
 // array reads an array that is ahead, or null; element is called with the first
@@ -259,10 +244,14 @@ func (s *scanner) array(element func(c byte) error) error {
 }
 
 // elements reads an array whose bracket is behind.
-func (s *scanner) elements(element func(c byte) error) error {
+func (s *scanner) elements(element func(c byte) error) error { return s.list(']', element) }
+
+// list reads what commas separate, up to the closing bracket. item is called
+// with the first byte of each item, which is behind.
+func (s *scanner) list(closing byte, item func(c byte) error) error {
 	for first := true; ; first = false {
 		c, err := s.next()
-		if err == nil && c == ']' {
+		if err == nil && c == closing {
 			return nil
 		}
 		if err == nil && !first {
@@ -274,7 +263,7 @@ func (s *scanner) elements(element func(c byte) error) error {
 		if err != nil {
 			return noEOF(err)
 		}
-		if err := element(c); err != nil {
+		if err := item(c); err != nil {
 			return err
 		}
 	}
