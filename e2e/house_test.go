@@ -81,7 +81,7 @@ func build(t *testing.T, prod, inter testbed.InfluxOptions) *house {
 func (h *house) connect() {
 	h.t.Helper()
 	var err error
-	if h.store, err = connect.Store(h.t.Context(), h.swift, zerolog.Nop()); err != nil {
+	if h.store, err = connect.Store(h.t.Context(), h.swift, service.Common{}, zerolog.Nop()); err != nil {
 		h.t.Fatal(err)
 	}
 	common := service.Common{NATS: service.NATS{URL: h.nats.URL}, Replicas: 1}

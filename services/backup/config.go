@@ -13,18 +13,17 @@ import (
 // config are the settings of the backup service.
 type config struct {
 	service.Common
-	Listen      string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9421" desc:"address of the health page and the metrics"`
-	URL         string        `envconfig:"NIGHTSHARD_PRODUCTION_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of production's InfluxDB"`
-	Snapshot    string        `envconfig:"NIGHTSHARD_PRODUCTION_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of production's InfluxDB"`
-	User        string        `envconfig:"NIGHTSHARD_PRODUCTION_USER" desc:"user at production; it needs to read the database and SHOW SHARDS"`
-	Password    string        `envconfig:"NIGHTSHARD_PRODUCTION_PASSWORD" desc:"password of that user"`
-	Schedule    string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
-	Day         string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
-	Parallel    int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
-	Counters    int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
-	CountPause  time.Duration `envconfig:"NIGHTSHARD_COUNT_PAUSE" default:"0s" desc:"pause after each count query, to spare production"`
-	IdleTimeout time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
-	AckWait     time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+	Listen     string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9421" desc:"address of the health page and the metrics"`
+	URL        string        `envconfig:"NIGHTSHARD_PRODUCTION_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of production's InfluxDB"`
+	Snapshot   string        `envconfig:"NIGHTSHARD_PRODUCTION_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of production's InfluxDB"`
+	User       string        `envconfig:"NIGHTSHARD_PRODUCTION_USER" desc:"user at production; it needs to read the database and SHOW SHARDS"`
+	Password   string        `envconfig:"NIGHTSHARD_PRODUCTION_PASSWORD" desc:"password of that user"`
+	Schedule   string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
+	Day        string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
+	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
+	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
+	CountPause time.Duration `envconfig:"NIGHTSHARD_COUNT_PAUSE" default:"0s" desc:"pause after each count query, to spare production"`
+	AckWait    time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
 }
 
 // Problems implements service.Validator.

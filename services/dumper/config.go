@@ -23,7 +23,6 @@ type config struct {
 	RetentionPolicy string        `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
 	Records         int           `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
 	Parallel        int           `envconfig:"NIGHTSHARD_DUMP_PARALLEL" default:"2" desc:"dumps that this process writes at the same time"`
-	IdleTimeout     time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
 	AckWait         time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
 }
 

@@ -13,22 +13,21 @@ import (
 // config are the settings of the restore service.
 type config struct {
 	service.Common
-	Listen      string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9422" desc:"address of the health page and the metrics"`
-	URL         string        `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB; its copy of the database is dropped and replaced"`
-	Snapshot    string        `envconfig:"NIGHTSHARD_INTERMEDIARY_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of the intermediary InfluxDB"`
-	User        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to be an administrator"`
-	Password    string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
-	Mode        string        `envconfig:"NIGHTSHARD_RESTORE_MODE" default:"online" desc:"online, or offline: stop the server, write its folders, start it"`
-	MetaDir     string        `envconfig:"NIGHTSHARD_RESTORE_METADIR" desc:"offline: the intermediary's folder of metadata, such as /var/lib/influxdb/meta"`
-	DataDir     string        `envconfig:"NIGHTSHARD_RESTORE_DATADIR" desc:"offline: the intermediary's folder of data, such as /var/lib/influxdb/data"`
-	Stop        string        `envconfig:"NIGHTSHARD_RESTORE_STOP" desc:"offline: command that stops the intermediary, words or a JSON array; no shell reads it"`
-	Start       string        `envconfig:"NIGHTSHARD_RESTORE_START" desc:"offline: command that starts the intermediary and returns"`
-	SpoolDir    string        `envconfig:"NIGHTSHARD_SPOOL_DIR" desc:"folder for files of more than 16 MiB that hold deleted points, while they are restored; none is written elsewhere"`
-	Parallel    int           `envconfig:"NIGHTSHARD_PARALLEL" default:"3" desc:"shards that are restored at the same time"`
-	Counters    int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries of the drill at the same time"`
-	DumperWait  time.Duration `envconfig:"NIGHTSHARD_DUMPER_WAIT" default:"2m" desc:"how long to wait for dumpers that have not yet taken the event of the restore before"`
-	IdleTimeout time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
-	AckWait     time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+	Listen     string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9422" desc:"address of the health page and the metrics"`
+	URL        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB; its copy of the database is dropped and replaced"`
+	Snapshot   string        `envconfig:"NIGHTSHARD_INTERMEDIARY_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of the intermediary InfluxDB"`
+	User       string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to be an administrator"`
+	Password   string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
+	Mode       string        `envconfig:"NIGHTSHARD_RESTORE_MODE" default:"online" desc:"online, or offline: stop the server, write its folders, start it"`
+	MetaDir    string        `envconfig:"NIGHTSHARD_RESTORE_METADIR" desc:"offline: the intermediary's folder of metadata, such as /var/lib/influxdb/meta"`
+	DataDir    string        `envconfig:"NIGHTSHARD_RESTORE_DATADIR" desc:"offline: the intermediary's folder of data, such as /var/lib/influxdb/data"`
+	Stop       string        `envconfig:"NIGHTSHARD_RESTORE_STOP" desc:"offline: command that stops the intermediary, words or a JSON array; no shell reads it"`
+	Start      string        `envconfig:"NIGHTSHARD_RESTORE_START" desc:"offline: command that starts the intermediary and returns"`
+	SpoolDir   string        `envconfig:"NIGHTSHARD_SPOOL_DIR" desc:"folder for files of more than 16 MiB that hold deleted points, while they are restored; none is written elsewhere"`
+	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"3" desc:"shards that are restored at the same time"`
+	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries of the drill at the same time"`
+	DumperWait time.Duration `envconfig:"NIGHTSHARD_DUMPER_WAIT" default:"2m" desc:"how long to wait for dumpers that have not yet taken the event of the restore before"`
+	AckWait    time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
 }
 
 // The ways to restore.

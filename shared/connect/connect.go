@@ -21,12 +21,14 @@ import (
 // the servers that it needs.
 const patience = 2 * time.Minute
 
-// Store opens Swift as vars say (ST_* or OS_*), with retries around it.
-func Store(ctx context.Context, vars map[string]string, log zerolog.Logger) (objstore.Account, error) {
+// Store opens Swift as vars say (ST_* or OS_*), with retries around it. Of c it
+// heeds the limits; zero ones are the store's own.
+func Store(ctx context.Context, vars map[string]string, c service.Common, log zerolog.Logger) (objstore.Account, error) {
 	cfg, err := swift.ConfigFromEnv(vars)
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{err.Error()}}
 	}
+	cfg.IdleTimeout, cfg.SegmentBytes = c.IdleTimeout, c.SegmentBytes
 	policy := retry.Policy{OnRetry: func(op, name string, err error, wait time.Duration) {
 		log.Warn().Err(err).Str("operation", op).Str("object", name).Dur("wait", wait).Msg("Swift is asked again")
 	}}
@@ -97,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	if err != nil {
 		return nil, nil, &service.ConfigError{Problems: []string{err.Error()}}
 	}
-	store, err := Store(ctx, o.Vars, log)
+	store, err := Store(ctx, o.Vars, o.Common, log)
 	if err != nil {
 		return nil, nil, err
 	}

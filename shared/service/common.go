@@ -24,6 +24,9 @@ func (c *Common) Problems() []string {
 	if !slices.Contains([]string{"", "json", "console"}, c.LogFormat) {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_LOG_FORMAT is %q, want json or console", c.LogFormat))
 	}
+	if c.SegmentBytes < 0 {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_SEGMENT_BYTES is %d, want 0 for Swift's own limit or a number of bytes", c.SegmentBytes))
+	}
 	return problems
 }
 

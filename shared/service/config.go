@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/kelseyhightower/envconfig"
 )
@@ -22,6 +23,9 @@ type Common struct {
 	Replicas      int    `envconfig:"NIGHTSHARD_STREAM_REPLICAS" default:"1" desc:"copies of the event stream: 1, 3 or 5"`
 	LogLevel      string `envconfig:"NIGHTSHARD_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat     string `envconfig:"NIGHTSHARD_LOG_FORMAT" desc:"json or console; console is the default on a terminal"`
+	// IdleTimeout is for every server that is asked: InfluxDB and Swift.
+	IdleTimeout  time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
+	SegmentBytes int64         `envconfig:"NIGHTSHARD_SEGMENT_BYTES" default:"0" desc:"size above which an object is stored in segments of that size; 0 is Swift's own limit, about 5 GiB"`
 }
 
 // NATS are the settings of the connection to NATS, named as the nats CLI names
