@@ -167,8 +167,8 @@ func (s *Store) manifest(ctx context.Context, container, name string) ([]stored,
 	}
 	defer resp.Body.Close() //nolint:errcheck // JSON is whole or not
 	var list []stored
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxManifest)).Decode(&list); err != nil {
-		return nil, fmt.Errorf("read manifest: %w", s.secrets.scrub(w.explain(err)))
+	if err := decode(io.LimitReader(resp.Body, maxManifest), &list); err != nil {
+		return nil, fmt.Errorf("read list of segments: %w", s.secrets.scrub(w.explain(err)))
 	}
 	return list, nil
 }
