@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,9 @@ func (b *backup) awaitListing(ctx context.Context, j *job, sent []night.Stored, 
 		if len(problems) == 0 {
 			return leftovers, nil
 		}
+		if err := b.damaged(ctx, j, sent, listed); err != nil {
+			return nil, err
+		}
 		if b.now().Add(wait).After(deadline) {
 			return nil, fmt.Errorf("check listing of %s: %d problems: %s", j.container(), len(problems),
 				strings.Join(problems[:min(len(problems), 10)], "; "))
@@ -70,6 +74,23 @@ func (b *backup) awaitListing(ctx context.Context, j *job, sent []night.Stored, 
 			return nil, err
 		}
 	}
+}
+
+// damaged asks for the objects that the listing shows otherwise than they were
+// sent: a listing may trail behind, but what the server holds now must be what
+// was sent. A server may say that it stored what it did not.
+func (b *backup) damaged(ctx context.Context, j *job, sent []night.Stored, listed map[string]night.Stored) error {
+	for _, s := range sent {
+		shown, ok := listed[s.Object]
+		if problems, _ := night.CheckListing([]night.Stored{s}, map[string]night.Stored{s.Object: shown}); !ok || len(problems) == 0 {
+			continue
+		}
+		err := objstore.Confirm(ctx, b.store, j.container(), objstore.Object{Name: s.Object, Size: s.Bytes, Listed: cmp.Or(s.Listed, s.MD5)})
+		if err != nil {
+			return fmt.Errorf("check listing of %s: %w", j.container(), err)
+		}
+	}
+	return nil
 }
 
 // listing is what the container shows below prefix, by name.

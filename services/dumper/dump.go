@@ -93,6 +93,9 @@ func (p *dumper) upload(ctx context.Context, t task, object string, from, to tim
 	if err != nil {
 		return 0, 0, fmt.Errorf("dump %q of %s: %w", t.measurement, t.day, err)
 	}
+	if err := objstore.Confirm(ctx, p.store, t.day.String(), sent); err != nil {
+		return 0, 0, fmt.Errorf("dump %q of %s: %w", t.measurement, t.day, err)
+	}
 	p.report(t, doc.tally.records, doc.tally.records)
 	return doc.tally.records, sent.Size, nil
 }

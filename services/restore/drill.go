@@ -155,10 +155,11 @@ func (r *restore) putDrill(ctx context.Context, j *job, d *night.Drill) error {
 	if err != nil {
 		return fmt.Errorf("write drill of %s: %w", j.day, err)
 	}
-	if _, err := r.store.Put(ctx, j.day.String(), night.DrillObject(j.day), objstore.NewSource(data), objstore.PutOptions{ContentType: "application/json"}); err != nil {
+	sent, err := r.store.Put(ctx, j.day.String(), night.DrillObject(j.day), objstore.NewSource(data), objstore.PutOptions{ContentType: "application/json"})
+	if err != nil {
 		return fmt.Errorf("put %s: %w", night.DrillObject(j.day), err)
 	}
-	return nil
+	return objstore.Confirm(ctx, r.store, j.day.String(), sent) //nolint:wrapcheck // it names the object
 }
 
 // verdict is the drill as an event carries it.

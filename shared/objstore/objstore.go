@@ -10,6 +10,7 @@ package objstore
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"time"
 )
@@ -126,4 +127,20 @@ func NewSource(data []byte) Source {
 	return func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}
+}
+
+// Confirm asks the server what it holds under the name of o, which Put or List
+// described: a server may say that it stored what it did not. ErrCorrupt says
+// that it holds something else.
+func Confirm(ctx context.Context, store Store, container string, o Object) error {
+	err := store.Get(ctx, container, o.Name, func(held Object, _ io.Reader) error {
+		if held.Size != o.Size || held.Listed != o.Listed {
+			return fmt.Errorf("%w: the server holds %d bytes with hash %s, sent were %d with %s", ErrCorrupt, held.Size, held.Listed, o.Size, o.Listed)
+		}
+		return ErrSkipBody
+	})
+	if err != nil {
+		return fmt.Errorf("confirm %s: %w", o.Name, err)
+	}
+	return nil
 }
