@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
 	"nightshard/shared/events"
@@ -163,7 +166,7 @@ func (b *backup) sweep(ctx context.Context, j *job) error {
 }
 
 // putManifest stores the manifest and reads it back: it is the word that the
-// whole day rests on.
+// whole day rests on. A server may say that it stored what it did not.
 func (b *backup) putManifest(ctx context.Context, j *job, m *night.Manifest, object string) error {
 	if m.FinishedAt.IsZero() {
 		m.FinishedAt = b.now().UTC()
@@ -172,35 +175,53 @@ func (b *backup) putManifest(ctx context.Context, j *job, m *night.Manifest, obj
 	if err != nil {
 		return fmt.Errorf("write manifest of %s: %w", j.day, err)
 	}
-	if _, err := b.put(ctx, j, object, data, "application/json"); err != nil {
-		return err
+	put := func() (struct{}, error) {
+		if _, err := b.put(ctx, j, object, data, "application/json"); err != nil {
+			return struct{}{}, backoff.Permanent(err) // it was tried again already
+		}
+		back, err := b.read(ctx, j, object)
+		if err == nil && !bytes.Equal(back, data) {
+			err = fmt.Errorf("read back %s: it is not what was written", object)
+		}
+		return struct{}{}, err
 	}
-	back, err := b.manifest(ctx, j, object)
-	if err != nil {
-		return err
-	}
-	if back == nil || back.Request != m.Request {
-		return fmt.Errorf("read back %s: it is not the manifest that was written", object)
-	}
-	return nil
+	_, err = backoff.Retry(ctx, put, backoff.WithMaxTries(3), backoff.WithNotify(func(err error, d time.Duration) {
+		j.log.Warn().Err(err).Dur("wait", d).Msg("manifest is written again")
+	}))
+	return err //nolint:wrapcheck // it names the object
 }
 
-// manifest reads a manifest of the day, nil if there is none.
+// manifest reads a manifest of the day, nil if there is none, or none that can
+// be read: then the day is not known to be finished.
 func (b *backup) manifest(ctx context.Context, j *job, object string) (*night.Manifest, error) {
-	var m *night.Manifest
-	err := b.store.Get(ctx, j.container(), object, func(_ objstore.Object, r io.Reader) error {
-		data, err := io.ReadAll(r)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", object, err)
-		}
-		m, err = night.ParseManifest(j.day, data)
-		return err //nolint:wrapcheck // it names the day
-	})
+	data, err := b.read(ctx, j, object)
 	if errors.Is(err, objstore.ErrNotFound) {
 		return nil, nil //nolint:nilnil // no manifest is an answer, not an error
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", object, err)
+		return nil, err
+	}
+	m, err := night.ParseManifest(j.day, data)
+	switch {
+	case errors.Is(err, night.ErrNewer):
+		return nil, events.Permanent(fmt.Errorf("look at %s: %w", object, err))
+	case err != nil:
+		j.log.Warn().Err(err).Str("object", object).Msg("the manifest is damaged: what it was for counts as unfinished")
+		return nil, nil //nolint:nilnil // as if there were none
 	}
 	return m, nil
+}
+
+// read gets one object whole: a manifest.
+func (b *backup) read(ctx context.Context, j *job, object string) ([]byte, error) {
+	var data []byte
+	err := b.store.Get(ctx, j.container(), object, func(_ objstore.Object, r io.Reader) error {
+		var err error
+		data, err = io.ReadAll(r)
+		return err //nolint:wrapcheck // Get names the object
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", object, err)
+	}
+	return data, nil
 }

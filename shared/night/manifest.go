@@ -2,6 +2,7 @@ package night
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -9,6 +10,10 @@ import (
 // Schema is the version of the manifest and the drill that this code writes
 // and the newest that it understands.
 const Schema = 1
+
+// ErrNewer says that a record was written by a newer version: it is not
+// damaged, and only that version may judge it.
+var ErrNewer = errors.New("use a newer nightshard")
 
 // Manifest is the record of one day's backup. It is written last: a day
 // without one is not finished.
@@ -183,8 +188,11 @@ func decode(data []byte, v any, schema *int) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
-	if *schema < 1 || *schema > Schema {
-		return fmt.Errorf("its schema is %d and this version understands up to %d: use a newer nightshard", *schema, Schema)
+	switch {
+	case *schema > Schema:
+		return fmt.Errorf("its schema is %d and this version understands up to %d: %w", *schema, Schema, ErrNewer)
+	case *schema < 1:
+		return fmt.Errorf("its schema is %d, which no version wrote", *schema)
 	}
 	return nil
 }
