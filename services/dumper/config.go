@@ -24,6 +24,7 @@ type config struct {
 	Records         int           `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
 	Parallel        int           `envconfig:"NIGHTSHARD_DUMP_PARALLEL" default:"2" desc:"dumps that this process writes at the same time"`
 	AckWait         time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+	RetryWait       time.Duration `envconfig:"NIGHTSHARD_RETRY_WAIT" default:"5s" desc:"wait before the second attempt after an error; the later waits are 6, 24 and 60 times as long"`
 }
 
 // Problems implements service.Validator.
@@ -37,6 +38,7 @@ func (c *config) Problems() []string {
 	return append(problems, service.Positive(map[string]int64{
 		"NIGHTSHARD_DUMP_RECORDS": int64(c.Records), "NIGHTSHARD_DUMP_PARALLEL": int64(c.Parallel),
 		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_ACK_WAIT": int64(c.AckWait),
+		"NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
 	})...)
 }
 

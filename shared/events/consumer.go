@@ -77,7 +77,7 @@ type Consumer struct {
 	// Attempts is how often an event is given to the handler. 0: five.
 	Attempts int
 	// Retry is how long to wait after a failed attempt, counted from 1. Nil:
-	// [DefaultRetry].
+	// [RetryAfter] with [DefaultRetryWait].
 	Retry func(attempt int) time.Duration
 	// Handler does the work.
 	Handler Handler
@@ -92,7 +92,7 @@ func (c Consumer) withDefaults() (Consumer, error) {
 		c.Attempts = defaultAttempts
 	}
 	if c.Retry == nil {
-		c.Retry = DefaultRetry
+		c.Retry = RetryAfter(DefaultRetryWait)
 	}
 	switch {
 	case !isSlug(c.Durable):

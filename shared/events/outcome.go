@@ -74,16 +74,22 @@ func newPanicError(value any) error {
 	return &panicError{value: value, stack: debug.Stack()}
 }
 
-// DefaultRetry is how long the bus waits after the given attempt, counted from
-// 1: 5 seconds, 30 seconds, 2 minutes, then 5 minutes.
-func DefaultRetry(attempt int) time.Duration {
-	switch attempt {
-	case 0, 1:
-		return 5 * time.Second
-	case 2:
-		return 30 * time.Second
-	case 3:
-		return 2 * time.Minute
+// DefaultRetryWait is the wait before the second attempt.
+const DefaultRetryWait = 5 * time.Second
+
+// RetryAfter gives how long the bus waits after each attempt, counted from 1,
+// when the first wait is given: then 6, 24 and 60 times as long. With the
+// default these are 5 seconds, 30 seconds, 2 minutes and 5 minutes.
+func RetryAfter(first time.Duration) func(attempt int) time.Duration {
+	return func(attempt int) time.Duration {
+		switch attempt {
+		case 0, 1:
+			return first
+		case 2:
+			return 6 * first
+		case 3:
+			return 24 * first
+		}
+		return 60 * first
 	}
-	return 5 * time.Minute
 }

@@ -156,14 +156,18 @@ func TestErrorsCarryOutcomeAndStep(t *testing.T) {
 	}
 }
 
-func TestDefaultRetryWaitsLonger(t *testing.T) {
+func TestEachRetryWaitsLonger(t *testing.T) {
 	t.Parallel()
-	var got []time.Duration
-	for attempt := 1; attempt <= 5; attempt++ {
-		got = append(got, events.DefaultRetry(attempt))
-	}
-	want := "[5s 30s 2m0s 5m0s 5m0s]"
-	if fmt.Sprint(got) != want {
-		t.Errorf("got %v, want %s", got, want)
+	for first, want := range map[time.Duration]string{
+		events.DefaultRetryWait: "[5s 30s 2m0s 5m0s 5m0s]",
+		100 * time.Millisecond:  "[100ms 600ms 2.4s 6s 6s]",
+	} {
+		var got []time.Duration
+		for attempt := 1; attempt <= 5; attempt++ {
+			got = append(got, events.RetryAfter(first)(attempt))
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("after %s: got %v, want %s", first, got, want)
+		}
 	}
 }
