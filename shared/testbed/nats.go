@@ -19,13 +19,18 @@ type NATSOptions struct {
 	SyncAlways bool
 	// User and Password, or Token, are asked from clients when they are set.
 	User, Password, Token string
+	// Process runs the server as a process of its own, which Kill ends without
+	// a warning. It is an open server: no credentials, no Configure.
+	Process bool
+	// StoreDir is where the streams are kept. Empty: a folder of the test's.
+	StoreDir string
 	// Configure may change the server's options before each start. Host, Port
 	// and StoreDir are set already and must stay.
 	Configure func(*server.Options)
 }
 
-// NATSServer is a nats-server inside the test process, with JetStream and a
-// store of its own. It ends with the test.
+// NATSServer is a nats-server with JetStream and a store of its own, inside the
+// test process or as a process of its own. It ends with the test.
 type NATSServer struct {
 	// URL for clients, without credentials.
 	URL string
@@ -38,7 +43,8 @@ type NATSServer struct {
 	opts NATSOptions
 	port int
 	mu   sync.Mutex
-	srv  *server.Server // nil when it is shut down
+	srv  *server.Server // nil when it is shut down, or a process
+	proc *process       // nil when it is shut down, or inside the test
 }
 
 // NATS starts a server on a free loopback port and waits until it is ready.
@@ -49,6 +55,9 @@ func NATS(t testing.TB, opts NATSOptions) *NATSServer {
 		t: t, opts: opts, port: FreePort(t),
 		StoreDir: filepath.Join(dir, "store"),
 		LogFile:  filepath.Join(dir, "nats.log"),
+	}
+	if opts.StoreDir != "" {
+		n.StoreDir = opts.StoreDir
 	}
 	n.URL = "nats://" + loopback(n.port)
 	t.Cleanup(func() {
@@ -64,8 +73,12 @@ func (n *NATSServer) Start() {
 	n.t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.srv != nil {
+	if n.srv != nil || n.proc != nil {
 		n.t.Fatal("start nats-server: it runs already")
+	}
+	if n.opts.Process {
+		n.proc = n.startProcess()
+		return
 	}
 	srv, err := n.start()
 	if err != nil {
@@ -107,6 +120,12 @@ func (n *NATSServer) options() *server.Options {
 func (n *NATSServer) Shutdown() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.proc != nil {
+		if err := n.proc.stop(20 * time.Second); err != nil {
+			n.t.Errorf("stop nats-server: %v", err)
+		}
+		n.proc = nil
+	}
 	if n.srv == nil {
 		return
 	}
@@ -123,7 +142,8 @@ func (n *NATSServer) Restart() {
 	n.Start()
 }
 
-// Server is the embedded server, for a look inside; nil while it is shut down.
+// Server is the embedded server, for a look inside; nil while it is shut down,
+// and when it is a process of its own.
 // A restart makes a new one.
 func (n *NATSServer) Server() *server.Server {
 	n.mu.Lock()

@@ -84,3 +84,34 @@ func TestShutNATSRefusesConnectionsAndLeavesALog(t *testing.T) {
 		t.Errorf("log: %v: %s", err, log)
 	}
 }
+
+func TestKilledNATSKeepsWhatItHasAcknowledged(t *testing.T) {
+	t.Parallel()
+	n := testbed.NATS(t, testbed.NATSOptions{Process: true})
+	nc := n.Connect(t)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "a", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	n.Kill()
+	if c, err := net.Dial("tcp", strings.TrimPrefix(n.URL, "nats://")); err == nil {
+		c.Close()
+		t.Error("the port still answers")
+	}
+	n.Start()
+	testbed.Eventually(t, 10*time.Second, "the client to reconnect", nc.IsConnected)
+	stream, err := js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().State.Msgs; got != 1 {
+		t.Errorf("messages after the kill: %d, want 1", got)
+	}
+}
