@@ -1,0 +1,166 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"nightshard/shared/testbed"
+)
+
+// glitch is one thing that goes wrong with one request to Swift.
+type glitch struct {
+	name  string
+	fault testbed.HTTPFault
+	// at says which requests can have it.
+	at func(method, what string) bool
+}
+
+func anyRequest(string, string) bool { return true }
+
+func glitches() []glitch {
+	var all []glitch
+	for _, code := range []int{401, 408, 409, 500, 502, 503, 504} {
+		all = append(all, glitch{fmt.Sprint("answered ", code), testbed.HTTPFault{Action: testbed.Answer, Status: code}, loggedIn})
+	}
+	download := func(method, what string) bool { return method == "GET" && what != "/auth/v1.0" }
+	upload := func(method, what string) bool {
+		return method == "PUT" && what != "container" && what != "container of segments"
+	}
+	object := func(method, what string) bool { return download(method, what) && what != "container" }
+	list := func(method, what string) bool { return method == "GET" && what == "container" }
+	return append(all,
+		glitch{"answered 429 with Retry-After", testbed.HTTPFault{Action: testbed.Answer, Status: 429, Header: map[string]string{"Retry-After": "1"}}, anyRequest},
+		glitch{"connection reset", testbed.HTTPFault{Action: testbed.ResetRequest}, anyRequest},
+		glitch{"done, the answer lost", testbed.HTTPFault{Action: testbed.LoseAnswer}, anyRequest},
+		glitch{"stalled", testbed.HTTPFault{Action: testbed.StallRequest}, anyRequest},
+		glitch{"answer cut off", testbed.HTTPFault{Action: testbed.CutAnswer}, download},
+		glitch{"answer reset", testbed.HTTPFault{Action: testbed.ResetAnswer}, download},
+		glitch{"answer stalled", testbed.HTTPFault{Action: testbed.StallAnswer}, download},
+		glitch{"answer slow", testbed.HTTPFault{Action: testbed.SlowAnswer, Pause: 100 * time.Millisecond}, download},
+		glitch{"download damaged", testbed.HTTPFault{Action: testbed.FlipAnswer}, download},
+		glitch{"download short", testbed.HTTPFault{Action: testbed.ShortAnswer}, download},
+		glitch{"object not found", testbed.HTTPFault{Action: testbed.Answer, Status: 404}, object},
+		glitch{"listing short", testbed.HTTPFault{Action: testbed.EditAnswer, Edit: shortened}, list},
+		glitch{"stored damaged", testbed.HTTPFault{Action: testbed.FlipRequest}, upload},
+		glitch{"stored damaged, the server says as sent", testbed.HTTPFault{Action: testbed.FlipRequestHidden}, upload},
+	)
+}
+
+// loggedIn: 401 at the login itself means that the credentials are wrong.
+func loggedIn(_, what string) bool { return what != "/auth/v1.0" }
+
+// shortened leaves every second entry out of a listing.
+func shortened(page []byte) []byte {
+	var entries, kept []json.RawMessage
+	if json.Unmarshal(page, &entries) != nil {
+		return page
+	}
+	for i, e := range entries {
+		if i%2 == 1 {
+			kept = append(kept, e)
+		}
+	}
+	if len(kept) == 0 {
+		return []byte("[]")
+	}
+	edited, err := json.Marshal(kept)
+	if err != nil {
+		return page
+	}
+	return edited
+}
+
+// try is one glitch at one request.
+type try struct {
+	glitch
+	at request
+}
+
+// tries are all the pairs that fit.
+func tries(made []request) []try {
+	var out []try
+	for _, q := range made {
+		method, what, ok := strings.Cut(q.kind, " ")
+		if !ok || !strings.HasSuffix(q.side, "to Swift") {
+			continue
+		}
+		for _, g := range glitches() {
+			if g.at(method, what) {
+				out = append(out, try{g, q})
+			}
+		}
+	}
+	return out
+}
+
+func TestNightSurvivesSwiftAtItsWorst(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, env string
+		second    bool
+	}{
+		{"fresh day", "", false},
+		{"fresh day in segments", "NIGHTSHARD_SEGMENT_BYTES=16384", false},
+		{"day run again", "", true},
+		{"day in segments run again", "NIGHTSHARD_SEGMENT_BYTES=16384", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMill(t, c.env)
+			m.warm(t, c.second)
+			made, _ := m.run(t, c.second, nil)
+			m.right(t, m.runs(c.second))
+			for _, x := range choose(t, tries(made), 30) {
+				t.Run(x.name+"/"+x.at.String(), func(t *testing.T) { m.glitched(t, x, c.name, c.second) })
+			}
+		})
+	}
+}
+
+// warm opens the next day, and for a second run has it backed up first.
+func (m *mill) warm(t *testing.T, second bool) {
+	t.Helper()
+	if second {
+		if _, failed := m.trial(t, nil); failed {
+			t.Fatalf("a night without a fault failed:\n%s", m.story())
+		}
+		return
+	}
+	m.next++
+}
+
+// runs is how many nights a day has seen.
+func (m *mill) runs(second bool) int {
+	if second {
+		return 2
+	}
+	return 1
+}
+
+// glitched runs one night with one glitch.
+func (m *mill) glitched(t *testing.T, x try, scene string, second bool) {
+	m.warm(t, second)
+	hit := make(chan struct{}, 1)
+	_, failed := m.run(t, second, func(q request) testbed.HTTPFault {
+		if q != x.at {
+			return testbed.HTTPFault{}
+		}
+		hit <- struct{}{}
+		return x.fault
+	})
+	if len(hit) == 0 {
+		return // the order of requests was another this time: nothing was tried
+	}
+	end := endedRight
+	if failed {
+		end = saidFailed
+		if _, failed = m.run(t, true, nil); failed {
+			t.Fatalf("the next run failed as well:\n%s", m.story())
+		}
+	}
+	tried(t, "Swift", x.name, fmt.Sprintf("%s, %s", x.at, scene), end)
+	m.right(t, m.runs(second))
+}
