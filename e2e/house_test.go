@@ -213,8 +213,14 @@ type proc struct {
 // ("NAME=value"). It ends with the test.
 func (h *house) start(name string, extra ...string) *proc {
 	h.t.Helper()
-	p := &proc{t: h.t, name: name, done: make(chan error, 1), log: filepath.Join(h.t.TempDir(), name+".log")}
-	p.cmd = exec.CommandContext(context.Background(), testbed.Command(h.t, "./services/"+name)) // it outlives a failed wait, to be logged
+	return h.startIn(h.t, name, extra...)
+}
+
+// startIn is start for a service that ends with another test than the house's.
+func (h *house) startIn(t *testing.T, name string, extra ...string) *proc {
+	t.Helper()
+	p := &proc{t: t, name: name, done: make(chan error, 1), log: filepath.Join(t.TempDir(), name+".log")}
+	p.cmd = exec.CommandContext(context.Background(), testbed.Command(t, "./services/"+name)) // it outlives a failed wait, to be logged
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for k, v := range h.env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
@@ -222,19 +228,19 @@ func (h *house) start(name string, extra ...string) *proc {
 	p.cmd.Env = append(p.cmd.Env, extra...)
 	out, err := os.Create(p.log)
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	go func() { p.done <- p.cmd.Wait() }()
-	h.t.Cleanup(func() {
+	t.Cleanup(func() {
 		_ = p.stop(syscall.SIGTERM)
 		_ = out.Close()
-		if h.t.Failed() {
-			h.t.Logf("log of %s:\n%s", name, p.logged())
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", name, p.logged())
 		}
 	})
 	return p

@@ -31,6 +31,8 @@ type mill struct {
 	*house
 	proxies map[string]*testbed.HTTPProxy // by side
 	sockets map[string]*testbed.Proxy     // by side: the snapshot ports
+	whole   *testing.T               // the test that the mill belongs to
+	env     map[string][]string      // of each service, beyond the house's
 	procs   map[string]*proc
 	next    int // the next unused day
 	shards  map[string]string
@@ -61,16 +63,17 @@ func newMill(t *testing.T, env ...string) *mill {
 	m := &mill{
 		house:   build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}),
 		proxies: map[string]*testbed.HTTPProxy{}, sockets: map[string]*testbed.Proxy{},
-		procs: map[string]*proc{}, seen: map[request]int{},
+		whole: t, env: map[string][]string{}, procs: map[string]*proc{}, seen: map[request]int{},
 	}
-	maps.Copy(m.env, map[string]string{"NIGHTSHARD_IDLE_TIMEOUT": "1s", "NIGHTSHARD_ACK_WAIT": "1s", "NIGHTSHARD_RETRY_WAIT": "100ms"})
+	maps.Copy(m.house.env, map[string]string{"NIGHTSHARD_IDLE_TIMEOUT": "1s", "NIGHTSHARD_ACK_WAIT": "1s", "NIGHTSHARD_RETRY_WAIT": "100ms"})
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")
-		m.env[name] = value
+		m.house.env[name] = value
 	}
 	m.fill()
 	for _, name := range []string{"backup", "restore", "dumper"} {
-		m.procs[name] = m.start(name, m.through(name)...)
+		m.env[name] = m.through(name)
+		m.launch(name)
 	}
 	m.trial(t, nil)
 	day := m.today()
@@ -92,6 +95,11 @@ func (m *mill) fill() {
 	}
 	m.prod.Write(m.t, database, "main", cpu.String())
 	m.prod.Write(m.t, database, "two_weeks", mem.String())
+}
+
+// launch starts a service, again after it was killed.
+func (m *mill) launch(name string) {
+	m.procs[name] = m.startIn(m.whole, name, m.env[name]...)
 }
 
 // through gives a service a proxy before each server, and the settings that
@@ -180,6 +188,12 @@ func objectKind(container, object string) string {
 		return "dump"
 	}
 	return staged + strings.TrimSuffix(name, ".json")
+}
+
+// reportTo lets a trial's own test fail while it runs, and not the whole mill.
+func (m *mill) reportTo(t *testing.T) {
+	m.t = t
+	t.Cleanup(func() { m.t = m.whole })
 }
 
 // today names the day of the trial that runs, or ran last.

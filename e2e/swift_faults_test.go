@@ -142,6 +142,7 @@ func (m *mill) runs(second bool) int {
 
 // glitched runs one night with one glitch.
 func (m *mill) glitched(t *testing.T, x try, scene string, second bool) {
+	m.reportTo(t)
 	m.warm(t, second)
 	hit := make(chan struct{}, 1)
 	_, failed := m.run(t, second, func(q request) testbed.HTTPFault {

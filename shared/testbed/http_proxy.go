@@ -1,8 +1,11 @@
 package testbed
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +20,8 @@ const (
 	// Answer gives HTTPFault.Status in the server's place, which never sees the
 	// request. Half of a request's content is read before.
 	Answer
+	// Drop ends the connection in good order; the server never sees the request.
+	Drop
 	// ResetRequest ends the connection with RST, half of the request's content
 	// sent; the server sees it break off.
 	ResetRequest
@@ -71,7 +76,8 @@ type HTTPFault struct {
 // HTTPRequest is a request as the proxy saw it.
 type HTTPRequest struct {
 	Method string
-	// Path and Query are as they came, escaped.
+	// Path and Query are as they came, escaped. A form in the content counts as
+	// part of the query.
 	Path, Query string
 }
 
@@ -128,5 +134,15 @@ func (p *HTTPProxy) fault(r *http.Request) HTTPFault {
 	if plan == nil {
 		return HTTPFault{}
 	}
-	return plan(HTTPRequest{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery})
+	return plan(HTTPRequest{Method: r.Method, Path: r.URL.EscapedPath(), Query: strings.Trim(r.URL.RawQuery+"&"+form(r), "&")})
+}
+
+// form is the content of a request that is a form; the request keeps it.
+func form(r *http.Request) string {
+	if r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		return ""
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, held))
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(data), &reader{then: err}, r.Body))
+	return string(data)
 }

@@ -51,6 +51,9 @@ func (e *exchange) run() error {
 	switch e.fault.Action {
 	case Answer:
 		return e.answer()
+	case Drop:
+		e.hangUp(false)
+		return errBroken
 	case StallRequest:
 		_, _, _ = half(e.r.Body)
 		return e.stall()

@@ -1,0 +1,82 @@
+package e2e_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"nightshard/shared/testbed"
+)
+
+// crash is a service killed at one of its requests.
+type crash struct {
+	at    request
+	after bool // when the server has done its work, and the service does not know
+}
+
+func (c crash) name() string {
+	if c.after {
+		return "killed when the server had answered"
+	}
+	return "killed before the request was sent"
+}
+
+// crashes are both, for each request. What happens on the snapshot port is one
+// long answer: there is no moment after it.
+func crashes(made []request) []crash {
+	var out []crash
+	for _, q := range made {
+		out = append(out, crash{at: q})
+		if !strings.HasSuffix(q.side, "8088") {
+			out = append(out, crash{q, true})
+		}
+	}
+	return out
+}
+
+func TestNightSurvivesAKillAtEachRequest(t *testing.T) {
+	t.Parallel()
+	for _, second := range []bool{false, true} {
+		scene := map[bool]string{false: "fresh day", true: "day run again"}[second]
+		t.Run(scene, func(t *testing.T) {
+			t.Parallel()
+			m := newMill(t)
+			m.warm(t, second)
+			made, _ := m.run(t, second, nil)
+			m.right(t, m.runs(second))
+			for _, c := range choose(t, crashes(made), 15) {
+				t.Run(c.name()+"/"+c.at.String(), func(t *testing.T) { m.crashed(t, c, scene, second) })
+			}
+		})
+	}
+}
+
+// crashed runs one night in which a service is killed and started again.
+func (m *mill) crashed(t *testing.T, c crash, scene string, second bool) {
+	m.reportTo(t)
+	m.warm(t, second)
+	service, _, _ := strings.Cut(c.at.side, " ")
+	hit := make(chan struct{}, 1)
+	kill := func() {
+		_ = m.procs[service].stop(syscall.SIGKILL)
+		m.launch(service)
+		hit <- struct{}{}
+	}
+	_, failed := m.run(t, second, func(q request) testbed.HTTPFault {
+		switch {
+		case q != c.at || len(hit) > 0:
+			return testbed.HTTPFault{}
+		case c.after:
+			return testbed.HTTPFault{Action: testbed.LoseAnswer, After: kill}
+		}
+		return testbed.HTTPFault{Action: testbed.Drop, Before: kill}
+	})
+	if len(hit) == 0 {
+		return // the order of requests was another this time: nothing was tried
+	}
+	if failed {
+		t.Fatalf("a killed service is no reason for a night to fail:\n%s", m.story())
+	}
+	tried(t, "Chain", service+" "+c.name(), c.at.String()+", "+scene, endedRight)
+	m.right(t, m.runs(second))
+}
