@@ -3,7 +3,6 @@ package testbed
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -98,10 +97,7 @@ type HTTPProxy struct {
 // it passes everything on unchanged.
 func NewHTTPProxy(t testing.TB, target string) *HTTPProxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", loopback(FreePort(t)))
-	if err != nil {
-		t.Fatalf("listen for the proxy: %v", err)
-	}
+	listener := listen(t)
 	p := &HTTPProxy{
 		Addr: listener.Addr().String(), target: target, ended: make(chan struct{}),
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},

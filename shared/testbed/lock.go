@@ -117,3 +117,18 @@ func FreePort(t testing.TB) int {
 	t.Cleanup(func() { _ = lock.Close() })
 	return port
 }
+
+// listen listens on a free port. On some systems outgoing connections use the
+// whole range, so that a port can be gone as soon as it was found free.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	for try := 1; ; try++ {
+		listener, err := net.Listen("tcp", loopback(FreePort(t)))
+		if err == nil {
+			return listener
+		}
+		if try == 10 {
+			t.Fatalf("listen on a free port: %v", err)
+		}
+	}
+}

@@ -66,10 +66,7 @@ type Proxy struct {
 // passes everything on unchanged.
 func TCPProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", loopback(FreePort(t)))
-	if err != nil {
-		t.Fatalf("listen for the proxy: %v", err)
-	}
+	listener := listen(t)
 	p := &Proxy{
 		Addr: listener.Addr().String(), listener: listener, target: target,
 		open: map[*proxyConn]struct{}{}, release: make(chan struct{}),
