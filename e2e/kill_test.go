@@ -36,25 +36,13 @@ func crashes(made []request) []crash {
 
 func TestNightSurvivesAKillAtEachRequest(t *testing.T) {
 	t.Parallel()
-	for _, second := range []bool{false, true} {
-		scene := map[bool]string{false: "fresh day", true: "day run again"}[second]
-		t.Run(scene, func(t *testing.T) {
-			t.Parallel()
-			m := newMill(t)
-			m.warm(t, second)
-			made, _ := m.run(t, second, nil)
-			m.right(t, m.runs(second))
-			for _, c := range choose(t, crashes(made), 15) {
-				t.Run(c.name()+"/"+c.at.String(), func(t *testing.T) { m.crashed(t, c, scene, second) })
-			}
-		})
-	}
+	name := func(c crash) string { return c.name() + "/" + c.at.String() }
+	eachScene(t, 12, crashes, name, (*mill).crashed)
 }
 
 // crashed runs one night in which a service is killed and started again.
-func (m *mill) crashed(t *testing.T, c crash, scene string, second bool) {
-	m.reportTo(t)
-	m.warm(t, second)
+func (m *mill) crashed(t *testing.T, c crash, s scene) {
+	m.warm(t, s.second)
 	service, _, _ := strings.Cut(c.at.side, " ")
 	hit := make(chan struct{}, 1)
 	kill := func() {
@@ -62,7 +50,7 @@ func (m *mill) crashed(t *testing.T, c crash, scene string, second bool) {
 		m.launch(service)
 		hit <- struct{}{}
 	}
-	_, failed := m.run(t, second, func(q request) testbed.HTTPFault {
+	_, failed := m.run(t, s.second, func(q request) testbed.HTTPFault {
 		switch {
 		case q != c.at || len(hit) > 0:
 			return testbed.HTTPFault{}
@@ -77,6 +65,6 @@ func (m *mill) crashed(t *testing.T, c crash, scene string, second bool) {
 	if failed {
 		t.Fatalf("a killed service is no reason for a night to fail:\n%s", m.story())
 	}
-	tried(t, "Chain", service+" "+c.name(), c.at.String()+", "+scene, endedRight)
-	m.right(t, m.runs(second))
+	tried(t, "Chain", service+" "+c.name(), c.at.String()+", "+s.name, endedRight)
+	m.right(t, m.runs(s.second))
 }

@@ -16,6 +16,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/night"
+	"nightshard/shared/objstore"
 	"nightshard/shared/testbed"
 )
 
@@ -31,8 +32,8 @@ type mill struct {
 	*house
 	proxies map[string]*testbed.HTTPProxy // by side
 	sockets map[string]*testbed.Proxy     // by side: the snapshot ports
-	whole   *testing.T               // the test that the mill belongs to
-	env     map[string][]string      // of each service, beyond the house's
+	whole   *testing.T                    // the test that the mill belongs to
+	env     map[string][]string           // of each service, beyond the house's
 	procs   map[string]*proc
 	next    int // the next unused day
 	shards  map[string]string
@@ -300,6 +301,7 @@ func (m *mill) right(t *testing.T, runs int) {
 	if problems, left := night.CheckListing(sent, shown); len(problems)+len(left) > 0 {
 		t.Errorf("listing: %v; left behind: %v", problems, left)
 	}
+	m.noStraySegments(t, day, listed)
 	drill, err := night.ParseDrill(m.read(day, day+"/drill.json"))
 	if err != nil || !drill.Passed || drill.Compared == 0 {
 		t.Errorf("drill %+v, %v", drill, err)
@@ -308,6 +310,86 @@ func (m *mill) right(t *testing.T, runs int) {
 		t.Errorf("the intermediary has %v, production %v", got, m.counts)
 	}
 	m.sameDump(dump)
+}
+
+// noStraySegments checks that the segments of the day are those of its objects
+// and no more.
+func (m *mill) noStraySegments(t *testing.T, day string, listed map[string]objstore.Object) {
+	t.Helper()
+	sums := map[string]int64{}
+	for name, o := range m.list(day + "_segments") {
+		object := name
+		for object != "" && listed[object].Name == "" {
+			object = object[:max(0, strings.LastIndexByte(object, '/'))]
+		}
+		if object == "" {
+			t.Errorf("segment %s is of no object", name)
+		}
+		sums[object] += o.Size
+	}
+	for object, sum := range sums {
+		if object != "" && sum != listed[object].Size {
+			t.Errorf("%s has %d bytes, its segments %d", object, listed[object].Size, sum)
+		}
+	}
+	if m.house.env["NIGHTSHARD_SEGMENT_BYTES"] != "" && len(sums) == 0 {
+		t.Error("no object is in segments: the scene proves nothing")
+	}
+}
+
+// scene is the night that the faults are put into.
+type scene struct {
+	name, env string
+	second    bool // the day holds a finished backup already
+}
+
+func scenes() []scene {
+	const segments = "NIGHTSHARD_SEGMENT_BYTES=16384"
+	return []scene{
+		{"fresh day", "", false}, {"fresh day in segments", segments, false},
+		{"day run again", "", true}, {"day in segments run again", segments, true},
+	}
+}
+
+// eachScene runs the trials that list makes of a good night's requests, in each
+// of the scenes: all of them, or n.
+func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T) string, run func(*mill, *testing.T, T, scene)) {
+	t.Helper()
+	for _, s := range scenes() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMill(t, s.env)
+			m.warm(t, s.second)
+			made, _ := m.run(t, s.second, nil)
+			m.right(t, m.runs(s.second))
+			for _, x := range choose(t, list(made), n) {
+				t.Run(name(x), func(t *testing.T) {
+					m.reportTo(t)
+					run(m, t, x, s)
+				})
+			}
+		})
+	}
+}
+
+// warm opens the next day, and for a second run has it backed up first.
+func (m *mill) warm(t *testing.T, second bool) {
+	t.Helper()
+	if second {
+		if _, failed := m.trial(t, nil); failed {
+			t.Fatalf("a night without a fault failed:\n%s", m.story())
+		}
+		return
+	}
+	m.next++
+}
+
+// runs is how many nights a day has seen.
+func (m *mill) runs(second bool) int {
+	if second {
+		return 2
+	}
+	return 1
 }
 
 // of gives the events of a day on a subject.

@@ -98,54 +98,15 @@ func tries(made []request) []try {
 
 func TestNightSurvivesSwiftAtItsWorst(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name, env string
-		second    bool
-	}{
-		{"fresh day", "", false},
-		{"fresh day in segments", "NIGHTSHARD_SEGMENT_BYTES=16384", false},
-		{"day run again", "", true},
-		{"day in segments run again", "NIGHTSHARD_SEGMENT_BYTES=16384", true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			m := newMill(t, c.env)
-			m.warm(t, c.second)
-			made, _ := m.run(t, c.second, nil)
-			m.right(t, m.runs(c.second))
-			for _, x := range choose(t, tries(made), 30) {
-				t.Run(x.name+"/"+x.at.String(), func(t *testing.T) { m.glitched(t, x, c.name, c.second) })
-			}
-		})
-	}
-}
-
-// warm opens the next day, and for a second run has it backed up first.
-func (m *mill) warm(t *testing.T, second bool) {
-	t.Helper()
-	if second {
-		if _, failed := m.trial(t, nil); failed {
-			t.Fatalf("a night without a fault failed:\n%s", m.story())
-		}
-		return
-	}
-	m.next++
-}
-
-// runs is how many nights a day has seen.
-func (m *mill) runs(second bool) int {
-	if second {
-		return 2
-	}
-	return 1
+	name := func(x try) string { return x.name + "/" + x.at.String() }
+	eachScene(t, 25, tries, name, (*mill).glitched)
 }
 
 // glitched runs one night with one glitch.
-func (m *mill) glitched(t *testing.T, x try, scene string, second bool) {
-	m.reportTo(t)
-	m.warm(t, second)
+func (m *mill) glitched(t *testing.T, x try, s scene) {
+	m.warm(t, s.second)
 	hit := make(chan struct{}, 1)
-	_, failed := m.run(t, second, func(q request) testbed.HTTPFault {
+	_, failed := m.run(t, s.second, func(q request) testbed.HTTPFault {
 		if q != x.at {
 			return testbed.HTTPFault{}
 		}
@@ -162,6 +123,6 @@ func (m *mill) glitched(t *testing.T, x try, scene string, second bool) {
 			t.Fatalf("the next run failed as well:\n%s", m.story())
 		}
 	}
-	tried(t, "Swift", x.name, fmt.Sprintf("%s, %s", x.at, scene), end)
-	m.right(t, m.runs(second))
+	tried(t, "Swift", x.name, fmt.Sprintf("%s, %s", x.at, s.name), end)
+	m.right(t, m.runs(s.second))
 }

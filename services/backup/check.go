@@ -45,6 +45,9 @@ func (b *backup) check(ctx context.Context, j *job, m *night.Manifest, place fun
 	if err := b.remove(ctx, j, leftovers); err != nil {
 		return err
 	}
+	if err := b.sweepParts(ctx, j, prefix); err != nil {
+		return err
+	}
 	j.log.Info().Int("objects", len(sent)).Int64("bytes", m.Bytes()).Int("removed", len(leftovers)).
 		Dur("duration", b.now().Sub(begin)).Msg("listing checked")
 	return nil

@@ -162,6 +162,14 @@ func (b *backup) sweep(ctx context.Context, j *job) error {
 			return err
 		}
 	}
+	return b.sweepParts(ctx, j, night.IncomingPrefix(j.day))
+}
+
+// sweepParts removes what broken-off uploads and removals of archives left.
+func (b *backup) sweepParts(ctx context.Context, j *job, prefix string) error {
+	if err := b.store.Sweep(ctx, j.container(), prefix); err != nil {
+		return fmt.Errorf("sweep up below %s: %w", prefix, err)
+	}
 	return nil
 }
 

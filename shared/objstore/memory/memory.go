@@ -171,6 +171,14 @@ func (s *Store) Delete(ctx context.Context, container, name string) error {
 	return nil
 }
 
+// Sweep implements objstore.Store: nothing is ever left behind here.
+func (s *Store) Sweep(ctx context.Context, container, _ string) error {
+	if err := errors.Join(objstore.CheckContainer(container), ctx.Err()); err != nil {
+		return fmt.Errorf("sweep container %s: %w", container, err)
+	}
+	return nil
+}
+
 // Containers implements objstore.Containers.
 func (s *Store) Containers(ctx context.Context, prefix string, each func(objstore.Container) error) error {
 	s.mu.Lock()

@@ -19,6 +19,7 @@ const (
 	List            Op = "List"
 	Copy            Op = "Copy"
 	Delete          Op = "Delete"
+	Sweep           Op = "Sweep"
 	Containers      Op = "Containers"
 	DeleteContainer Op = "DeleteContainer"
 )
@@ -205,6 +206,11 @@ func (f *Faulty) Copy(ctx context.Context, srcContainer, srcName, dstContainer, 
 // Delete implements objstore.Store.
 func (f *Faulty) Delete(ctx context.Context, container, name string) error {
 	return f.whole(ctx, Delete, name, func() error { return f.inner.Delete(ctx, container, name) })
+}
+
+// Sweep implements objstore.Store.
+func (f *Faulty) Sweep(ctx context.Context, container, prefix string) error {
+	return f.whole(ctx, Sweep, prefix, func() error { return f.inner.Sweep(ctx, container, prefix) })
 }
 
 // DeleteContainer implements objstore.Containers.

@@ -99,6 +99,7 @@ func cancelledContext(t *testing.T, b box) {
 		"Copy":            func() error { return b.store.Copy(ctx, b.container, "a", b.container, "b") },
 		"Delete":          func() error { return b.store.Delete(ctx, b.container, "a") },
 		"Containers":      func() error { return b.store.Containers(ctx, "", func(objstore.Container) error { return nil }) },
+		"Sweep":           func() error { return b.store.Sweep(ctx, b.container, "") },
 		"DeleteContainer": func() error { return b.store.DeleteContainer(ctx, b.container) },
 	}
 	for name, call := range calls {

@@ -30,6 +30,7 @@ func otherPromises() []promise {
 		{"CopyOfMissingIsNotFound", copyOfMissing},
 		{"DeleteTwice", deleteTwice},
 		{"DeleteContainer", deleteContainer},
+		{"SweepKeepsObjects", sweepKeepsObjects},
 		{"PutAfterContainerWasDeleted", putAfterContainerWasDeleted},
 	}
 }
@@ -203,4 +204,22 @@ func putAfterContainerWasDeleted(t *testing.T, b box) {
 	}
 	b.put(t, "b", "y")
 	same(t, "listing", names(b.list(t, "")), []string{"b"})
+}
+
+func sweepKeepsObjects(t *testing.T, b box) {
+	if err := b.store.Sweep(t.Context(), b.container, ""); err != nil {
+		t.Errorf("Sweep of a container that is not there: %v", err)
+	}
+	names := []string{"a/1", "a/2", "b/slo/1.000001/2/00000000"}
+	for _, name := range names {
+		b.put(t, name, name)
+	}
+	if err := b.store.Sweep(t.Context(), b.container, ""); err != nil {
+		t.Error(err)
+	}
+	for _, name := range names {
+		if _, content := b.get(t, name); content != name {
+			t.Errorf("%s holds %q", name, content)
+		}
+	}
 }

@@ -93,6 +93,13 @@ func (s *Store) Delete(ctx context.Context, container, name string) error {
 	})
 }
 
+// Sweep implements objstore.Store.
+func (s *Store) Sweep(ctx context.Context, container, prefix string) error {
+	return s.do(ctx, "sweep", container+"/"+prefix, worthIt, func() error {
+		return s.inner.Sweep(ctx, container, prefix)
+	})
+}
+
 // DeleteContainer implements objstore.Containers. That a container is not empty
 // is not tried again.
 func (s *Store) DeleteContainer(ctx context.Context, container string) error {

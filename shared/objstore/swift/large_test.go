@@ -161,6 +161,30 @@ func TestDeleteOfALargeObjectLeavesNoSegments(t *testing.T) {
 	l.segments(t, 2)
 }
 
+// A crash between the removal of an object and that of its segments, or before
+// the upload of their list, leaves segments of no object.
+func TestSweepRemovesTheSegmentsOfNoObject(t *testing.T) {
+	l := openLarge(t)
+	day := rand.Text()
+	l.container = day + "_segments"
+	foreign := "old/1464739200.000000/3/1/00000000" // as the swift client names them
+	for _, name := range []string{"in/a/slo/1.000001/2/00000000", "in/a/slo/1.000001/2/00000001", "in/b/slo/7.000000/9/00000000", "out/c/slo/1.000001/2/00000000", foreign} {
+		l.put(t, name, []byte("x"), objstore.PutOptions{})
+	}
+	l.container = day
+	data := random(3 * segment)
+	l.put(t, "in/kept", data, objstore.PutOptions{})
+	if err := l.Sweep(t.Context(), day, "in/"); err != nil {
+		t.Fatal(err)
+	}
+	l.segments(t, 3+2) // kept's, those below another prefix, and the foreign one
+	l.holds(t, day, "in/kept", data)
+	if err := l.Sweep(t.Context(), day, ""); err != nil {
+		t.Fatal(err)
+	}
+	l.segments(t, 3+1)
+}
+
 func TestCopyOfALargeObjectStandsAlone(t *testing.T) {
 	l := openLarge(t)
 	data := random(3*segment + 7)
