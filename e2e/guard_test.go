@@ -62,6 +62,9 @@ func TestAServerThatMayBeProductionIsNotTouched(t *testing.T) {
 			t.Fatalf("%s: production had %v, now %v", c.name, before, after)
 		}
 	}
+	for _, c := range []string{"its own address", "another name", "a proxy, the same cluster id", "only HTTP", "only the snapshot port"} {
+		tried(t, "Guards", "the intermediary is production", "by "+c, refused)
+	}
 	if names := fmt.Sprint(ask(t, h.prod, "SHOW DATABASES")); strings.Contains(names, "_nightshard") {
 		t.Errorf("production got a database of ours: %s", names)
 	}
@@ -126,6 +129,7 @@ func TestADatabaseThatSomebodyUsesIsNotDropped(t *testing.T) {
 	if got := len(records(t, h.inter, `SELECT * FROM "precious"`)); got != 1 {
 		t.Fatalf("%d precious records are left", got)
 	}
+	tried(t, "Guards", "a database of that name that somebody else put there", "restore", refused)
 	// The operator has looked, and forces it.
 	seq := h.publish(events.RestoreRequested, &pb.RestoreRequested{Day: dayName(0), Force: true})
 	_, e := awaitOn[*pb.RestoreCompleted](h, seq, events.RestoreCompleted, events.RestoreFailed)
@@ -136,6 +140,7 @@ func TestADatabaseThatSomebodyUsesIsNotDropped(t *testing.T) {
 	h.inter.Write(t, database, "main", fmt.Sprintf("cpu idle=1 %d\n", time.Now().UnixNano()))
 	seq = h.publish(events.RestoreRequested, &pb.RestoreRequested{Day: dayName(0)})
 	h.refused(max(seq, e.Seq), "somebody writes to it")
+	tried(t, "Guards", "fresh points arrive in the restored database", "restore", refused)
 	if got := len(records(t, h.inter, fmt.Sprintf(`SELECT * FROM "sensu_db"."main"."cpu" WHERE time > %d`, time.Now().Add(-time.Hour).UnixNano()))); got != 1 {
 		t.Errorf("%d fresh records are left", got)
 	}

@@ -220,7 +220,7 @@ func (h *house) start(name string, extra ...string) *proc {
 func (h *house) startIn(t *testing.T, name string, extra ...string) *proc {
 	t.Helper()
 	p := &proc{t: t, name: name, done: make(chan error, 1), log: filepath.Join(t.TempDir(), name+".log")}
-	p.cmd = exec.CommandContext(context.Background(), testbed.Command(t, "./services/"+name)) // it outlives a failed wait, to be logged
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), testbed.Command(t, "./services/"+name)) // it outlives a failed wait, to be logged
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for k, v := range h.env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)

@@ -346,8 +346,10 @@ type scene struct {
 func scenes() []scene {
 	const segments = "NIGHTSHARD_SEGMENT_BYTES=16384"
 	return []scene{
-		{"fresh day", "", false}, {"fresh day in segments", segments, false},
-		{"day run again", "", true}, {"day in segments run again", segments, true},
+		{"fresh day", "", false},
+		{"fresh day in segments", segments, false},
+		{"day run again", "", true},
+		{"day in segments run again", segments, true},
 	}
 }
 

@@ -25,7 +25,7 @@ type backup struct {
 	loc      *time.Location
 	rule     night.Rule
 	host     string
-	store    objstore.Store
+	store    objstore.Account
 	snapshot *influx.Snapshot
 	http     *influx.Client
 	progress func(*pb.Progress)

@@ -85,10 +85,6 @@ type Store interface {
 	Copy(ctx context.Context, srcContainer, srcName, dstContainer, dstName string) error
 	// Delete removes an object. One that is already gone is not an error.
 	Delete(ctx context.Context, container, name string) error
-	// Sweep removes what broken-off calls have left behind of objects whose
-	// names begin with prefix: parts that no object needs. No upload below
-	// prefix may be under way meanwhile. A missing container is not an error.
-	Sweep(ctx context.Context, container, prefix string) error
 }
 
 // Containers sees to the containers of an account, which has no other
@@ -102,10 +98,19 @@ type Containers interface {
 	DeleteContainer(ctx context.Context, container string) error
 }
 
+// Sweeper cleans up.
+type Sweeper interface {
+	// Sweep removes what broken-off calls have left behind of objects whose
+	// names begin with prefix: parts that no object needs. No upload below
+	// prefix may be under way meanwhile. A missing container is not an error.
+	Sweep(ctx context.Context, container, prefix string) error
+}
+
 // Account is all that an adapter offers.
 type Account interface {
 	Store
 	Containers
+	Sweeper
 }
 
 // Reauthenticator is an account with a login that can be renewed, after an

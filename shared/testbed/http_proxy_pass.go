@@ -2,10 +2,11 @@ package testbed
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // the hash that Swift answers with
+	"crypto/md5"
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -57,6 +58,7 @@ func (e *exchange) run() error {
 	case StallRequest:
 		_, _, _ = half(e.r.Body)
 		return e.stall()
+	default: // the server gets the request
 	}
 	body, length, err := e.requestBody()
 	if err != nil {
@@ -105,6 +107,7 @@ func (e *exchange) requestBody() (io.Reader, int64, error) {
 			return nil, 0, err
 		}
 		return &reader{data: first, then: errBroken}, e.r.ContentLength, nil
+	default: // as it comes
 	}
 	if e.r.ContentLength == 0 {
 		return nil, 0, nil
@@ -130,11 +133,9 @@ func (e *exchange) relay(resp *http.Response) error {
 		return errBroken
 	}
 	h := e.w.Header()
-	for k, v := range resp.Header {
-		h[k] = v
-	}
+	maps.Copy(h, resp.Header)
 	if e.fault.Action == FlipRequestHidden {
-		sum := md5.Sum(e.sent) //nolint:gosec // Swift's own
+		sum := md5.Sum(e.sent)
 		h.Set("Etag", hex.EncodeToString(sum[:]))
 	}
 	switch e.fault.Action {
@@ -142,6 +143,7 @@ func (e *exchange) relay(resp *http.Response) error {
 		return e.changed(resp)
 	case CutAnswer, ResetAnswer, StallAnswer, SlowAnswer:
 		return e.halted(resp)
+	default: // as it comes
 	}
 	e.w.WriteHeader(resp.StatusCode)
 	return e.copy(resp.Body)

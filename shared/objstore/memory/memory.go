@@ -171,7 +171,7 @@ func (s *Store) Delete(ctx context.Context, container, name string) error {
 	return nil
 }
 
-// Sweep implements objstore.Store: nothing is ever left behind here.
+// Sweep implements objstore.Sweeper: nothing is ever left behind here.
 func (s *Store) Sweep(ctx context.Context, container, _ string) error {
 	if err := errors.Join(objstore.CheckContainer(container), ctx.Err()); err != nil {
 		return fmt.Errorf("sweep container %s: %w", container, err)

@@ -208,7 +208,7 @@ func (f *Faulty) Delete(ctx context.Context, container, name string) error {
 	return f.whole(ctx, Delete, name, func() error { return f.inner.Delete(ctx, container, name) })
 }
 
-// Sweep implements objstore.Store.
+// Sweep implements objstore.Sweeper.
 func (f *Faulty) Sweep(ctx context.Context, container, prefix string) error {
 	return f.whole(ctx, Sweep, prefix, func() error { return f.inner.Sweep(ctx, container, prefix) })
 }

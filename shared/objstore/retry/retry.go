@@ -93,7 +93,7 @@ func (s *Store) Delete(ctx context.Context, container, name string) error {
 	})
 }
 
-// Sweep implements objstore.Store.
+// Sweep implements objstore.Sweeper.
 func (s *Store) Sweep(ctx context.Context, container, prefix string) error {
 	return s.do(ctx, "sweep", container+"/"+prefix, worthIt, func() error {
 		return s.inner.Sweep(ctx, container, prefix)

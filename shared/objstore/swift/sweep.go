@@ -16,7 +16,7 @@ import (
 // the name of its object.
 var ownSegment = regexp.MustCompile(`^(.+)/slo/[0-9]+\.[0-9]+/[0-9]+/[0-9]{8}$`)
 
-// Sweep implements objstore.Store: it removes the segments that no object
+// Sweep implements objstore.Sweeper: it removes the segments that no object
 // needs. A crash leaves such ones between two requests of an upload, or of the
 // removal of an object; so does an upload whose last answer was lost.
 func (s *Store) Sweep(ctx context.Context, container, prefix string) error {
