@@ -65,6 +65,6 @@ func (m *mill) crashed(t *testing.T, c crash, s scene) {
 	if failed {
 		t.Fatalf("a killed service is no reason for a night to fail:\n%s", m.story())
 	}
-	tried(t, "Chain", service+" "+c.name(), c.at.String()+", "+s.name, endedRight)
+	tried(t, "Chain", service+" "+c.name(), c.at.String(), endedRight)
 	m.right(t, m.runs(s.second))
 }

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	faults = flag.String("faults", "some", "how many of the faults at single requests: some, or all (minutes)")
+	faults = flag.String("faults", "some", "which faults at single requests: some, each (one at every kind of request; half an hour), or all (hours)")
 	seed   = flag.Uint64("seed", 0, "which of the faults some are; 0 chooses anew")
 )
 
@@ -154,7 +154,8 @@ func (m *mill) meet(q request) testbed.HTTPFault {
 // kind names a request as the table does.
 func (m *mill) kind(r testbed.HTTPRequest) string {
 	if q, err := url.ParseQuery(r.Query); err == nil && r.Path == "/query" {
-		words := strings.Fields(q.Get("q"))
+		statement, _, _ := strings.Cut(q.Get("q"), "(")
+		words := strings.Fields(statement)
 		return strings.Join(words[:min(2, len(words))], " ")
 	}
 	path, _ := url.PathUnescape(r.Path)
@@ -364,7 +365,7 @@ func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T
 			m.warm(t, s.second)
 			made, _ := m.run(t, s.second, nil)
 			m.right(t, m.runs(s.second))
-			for _, x := range choose(t, list(made), n) {
+			for _, x := range choose(t, list(made), n, name) {
 				t.Run(name(x), func(t *testing.T) {
 					m.reportTo(t)
 					run(m, t, x, s)
@@ -402,18 +403,27 @@ func (m *mill) of(subject, day string) []events.Event {
 	})
 }
 
-// choose gives all the trials, or n of them, as the flags say.
-func choose[T any](t *testing.T, trials []T, n int) []T {
+// choose gives n of the trials, one of each name, or all of them, as the flags
+// say.
+func choose[T any](t *testing.T, trials []T, n int, name func(T) string) []T {
 	t.Helper()
-	if *faults == "all" || len(trials) <= n {
+	switch *faults {
+	case "all":
 		return trials
+	case "each":
+		had := map[string]bool{}
+		return slices.DeleteFunc(trials, func(x T) bool {
+			again := had[name(x)]
+			had[name(x)] = true
+			return again
+		})
 	}
 	s := *seed
 	if s == 0 {
 		s = rand.Uint64()
 	}
-	t.Logf("%d of %d faults, chosen by -seed %d", n, len(trials), s)
+	t.Logf("%d of %d faults, chosen by -seed %d", min(n, len(trials)), len(trials), s)
 	random := rand.New(rand.NewPCG(s, 1))
 	random.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
-	return trials[:n]
+	return trials[:min(n, len(trials))]
 }

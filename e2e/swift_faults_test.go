@@ -123,6 +123,6 @@ func (m *mill) glitched(t *testing.T, x try, s scene) {
 			t.Fatalf("the next run failed as well:\n%s", m.story())
 		}
 	}
-	tried(t, "Swift", x.name, fmt.Sprintf("%s, %s", x.at, s.name), end)
+	tried(t, "Swift", x.name, x.at.String(), end)
 	m.right(t, m.runs(s.second))
 }
