@@ -107,7 +107,7 @@ func (m *mill) launch(name string) {
 // lead it there.
 func (m *mill) through(service string) []string {
 	swift := m.proxy(service+" to Swift", strings.TrimSuffix(strings.TrimPrefix(m.swift["ST_AUTH"], "http://"), "/auth/v1.0"))
-	env := []string{"ST_AUTH=http://" + swift + "/auth/v1.0"}
+	env := []string{"ST_AUTH=http://" + swift + "/auth/v1.0", "NATS_URL=" + m.relay(service+" to NATS")}
 	server, setting := m.inter, "NIGHTSHARD_INTERMEDIARY"
 	if service == "backup" {
 		server, setting = m.prod, "NIGHTSHARD_PRODUCTION"
@@ -127,6 +127,21 @@ func (m *mill) through(service string) []string {
 		return nil
 	})
 	return append(env, setting+"_SNAPSHOT="+socket.Addr)
+}
+
+// relay gives a service its own way to NATS.
+func (m *mill) relay(side string) string {
+	r := &natsRelay{target: strings.TrimPrefix(m.nats.URL, "nats://"), meet: func(kind string) (func(), bool) {
+		f := m.meet(request{side: side, kind: kind})
+		if f.Before != nil {
+			f.Before()
+		}
+		if f.After == nil {
+			f.After = func() {}
+		}
+		return f.After, f.Action != testbed.Drop
+	}}
+	return r.serve(m.whole)
 }
 
 func (m *mill) proxy(side, target string) string {
