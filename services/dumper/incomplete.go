@@ -54,23 +54,26 @@ func (p *dumper) incomplete(ctx context.Context, measurement string, day night.D
 }
 
 // cutoff reads the cut-off of a day's backup; ok is false when it has no
-// manifest. Of a manifest of many shards nothing else is kept.
+// manifest, or one that cannot be read: tonight's dump must not fail over a day
+// of last week. Of a manifest of many shards nothing else is kept.
 func (p *dumper) cutoff(ctx context.Context, day night.Day) (cutoff time.Time, ok bool, err error) {
 	var m struct {
 		Cutoff time.Time `json:"cutoff"`
 	}
+	var damage error
 	err = p.store.Get(ctx, day.String(), night.ManifestObject(day), func(_ objstore.Object, r io.Reader) error {
-		if err := json.NewDecoder(r).Decode(&m); err != nil {
-			return fmt.Errorf("read manifest of %s: %w", day, err)
-		}
+		damage = json.NewDecoder(r).Decode(&m)
 		_, err := io.Copy(io.Discard, r)
 		return err //nolint:wrapcheck // Get names the object
 	})
-	if errors.Is(err, objstore.ErrNotFound) {
+	switch {
+	case errors.Is(err, objstore.ErrNotFound):
 		return time.Time{}, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return time.Time{}, false, fmt.Errorf("get manifest of %s: %w", day, err)
+	case damage != nil || m.Cutoff.IsZero():
+		p.log.Warn().AnErr("damage", damage).Str("day", day.String()).Msg("the day's manifest is damaged: whether its dump lacks the last minutes is not known")
+		return time.Time{}, false, nil
 	}
 	return m.Cutoff, true, nil
 }
