@@ -136,14 +136,20 @@ func quote(name string) string {
 
 func TestNightEndsWithDumpsThatEqualProduction(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ prod, inter testbed.InfluxOptions }{
-		{testbed.InfluxOptions{Version: testbed.Influx18}, testbed.InfluxOptions{Version: testbed.Influx18, Index: "tsi1"}},
-		{testbed.InfluxOptions{Version: testbed.Influx16}, testbed.InfluxOptions{Version: testbed.Influx18}},
-		{testbed.InfluxOptions{Version: testbed.Influx18, Index: "tsi1"}, testbed.InfluxOptions{Version: testbed.Influx16}},
+	for _, c := range []struct {
+		prod, inter testbed.InfluxOptions
+		segments    string
+	}{
+		{testbed.InfluxOptions{Version: testbed.Influx18}, testbed.InfluxOptions{Version: testbed.Influx18, Index: "tsi1"}, "0"},
+		// All but the smallest objects are large ones, in segments: plain swift
+		// and plain influxd restore must bring them back like any other.
+		{testbed.InfluxOptions{Version: testbed.Influx16}, testbed.InfluxOptions{Version: testbed.Influx18}, "2048"},
+		{testbed.InfluxOptions{Version: testbed.Influx18, Index: "tsi1"}, testbed.InfluxOptions{Version: testbed.Influx16}, "0"},
 	} {
 		t.Run(c.prod.Version+c.prod.Index+" to "+c.inter.Version+c.inter.Index, func(t *testing.T) {
 			t.Parallel()
 			h := build(t, c.prod, c.inter)
+			h.env["NIGHTSHARD_SEGMENT_BYTES"] = c.segments
 			h.fillWeek(6)
 			h.fillOdd(weekday0().AddDate(0, 0, 2))
 			list, err := json.Marshal([]string{"cpu", oddMeasurement, "nothing"})
@@ -153,6 +159,9 @@ func TestNightEndsWithDumpsThatEqualProduction(t *testing.T) {
 			h.startAll("NIGHTSHARD_MEASUREMENTS=" + string(list))
 			b, r, dumps := h.night(&pb.BackupRequested{Day: dayName(2)}, 3)
 			h.checkNight(b, r, dumps)
+			if n := len(h.list(b.GetDay() + "_segments")); (n > 25) != (c.segments != "0") {
+				t.Errorf("%d segments", n)
+			}
 			h.checkByHand(b)
 			h.checkHandover()
 		})
