@@ -1,12 +1,14 @@
 package e2e_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"nightshard/shared/events"
 	"nightshard/shared/testbed"
 )
 
@@ -125,4 +127,65 @@ func (m *mill) glitched(t *testing.T, x try, s scene) {
 	}
 	tried(t, "Swift", x.name, x.at.String(), end)
 	m.right(t, m.runs(s.second))
+}
+
+// A server that refuses for good must not be hidden by retries: the step says
+// so, with the server's own words, and once the reason is gone the next run
+// ends right.
+func TestNightThatSwiftRefusesSaysSo(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, "NIGHTSHARD_RETRY_WAIT=10ms")
+	for _, c := range []struct {
+		side, method, failed string
+		status               int
+		restores             int // beside the one of the run that ends right
+	}{
+		{"backup to Swift", "", events.BackupFailed, 403, 0},
+		{"backup to Swift", "PUT", events.BackupFailed, 413, 0},
+		{"backup to Swift", "PUT", events.BackupFailed, 507, 0},
+		{"restore to Swift", "GET", events.RestoreFailed, 403, 0},
+		{"restore to Swift", "PUT", events.RestoreFailed, 507, 0},
+		{"dumper to Swift", "GET", events.DumpFailed, 403, 1},
+		{"dumper to Swift", "PUT", events.DumpFailed, 413, 1},
+	} {
+		t.Run(fmt.Sprintf("%s %s %d", c.side, c.method, c.status), func(t *testing.T) {
+			m.reportTo(t)
+			if _, failed := m.trial(t, func(q request) testbed.HTTPFault {
+				if q.side != c.side || !strings.HasPrefix(q.kind, c.method) {
+					return testbed.HTTPFault{}
+				}
+				return testbed.HTTPFault{Action: testbed.Answer, Status: c.status}
+			}); !failed {
+				t.Fatal("the night ended as if nothing had been refused")
+			}
+			m.saidWhy(t, c.failed, c.status)
+			if _, failed := m.run(t, true, nil); failed {
+				t.Fatalf("the next run failed as well:\n%s", m.story())
+			}
+			tried(t, "Swift", fmt.Sprintf("answered %d for good", c.status), fmt.Sprintf("%s: every %s", c.side, cmp.Or(c.method, "request")), saidFailed)
+			backups := 1
+			if c.failed != events.BackupFailed {
+				backups = 2
+			}
+			m.rightAfter(t, backups, 1+c.restores, 1)
+		})
+	}
+}
+
+// saidWhy checks the event of a step that failed for good.
+func (m *mill) saidWhy(t *testing.T, subject string, status int) {
+	t.Helper()
+	of := m.of(subject, m.today())
+	if len(of) != 1 {
+		t.Fatalf("%d events on %s:\n%s", len(of), subject, m.story())
+	}
+	f, ok := of[0].Message.(interface {
+		GetError() string
+		GetStep() string
+		GetAttempts() int32
+		GetFinal() bool
+	})
+	if !ok || !f.GetFinal() || f.GetAttempts() != 5 || f.GetStep() == "" || !strings.Contains(f.GetError(), fmt.Sprint(status)) {
+		t.Errorf("%s says %s", subject, of[0].Data)
+	}
 }
