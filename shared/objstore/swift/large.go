@@ -194,7 +194,8 @@ func (s *Store) segments(ctx context.Context, container, name string) ([]segment
 }
 
 // removeReplaced removes old segments, but never one that the object needs: an
-// upload elsewhere may have won.
+// upload elsewhere may have won. An object that is not found keeps them: a
+// server that is behind says so of one that is there, and Sweep looks twice.
 func (s *Store) removeReplaced(ctx context.Context, container, name string, old []segment) error {
 	if len(old) == 0 {
 		return nil
@@ -208,7 +209,10 @@ func (s *Store) removeReplaced(ctx context.Context, container, name string, old 
 			used[strings.TrimPrefix(e.Name, "/")] = true
 		}
 	}
-	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+	if errors.Is(err, objstore.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("look at the new object: %w", err)
 	}
 	var rest []segment

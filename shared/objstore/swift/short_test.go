@@ -85,3 +85,42 @@ func TestAShortListingIsNotBelieved(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// A server that is behind says of an object that it is not there. To believe it
+// would be to remove the segments of a good one.
+func TestALostObjectKeepsItsSegments(t *testing.T) {
+	t.Parallel()
+	account := testbed.Swift(t)
+	proxy := testbed.NewHTTPProxy(t, account.Addr)
+	cfg, err := swift.ConfigFromEnv(account.Via(proxy.Addr).Env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.SegmentBytes = segment
+	store, err := swift.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := large{store, "day"}
+	data := random(3 * segment)
+	l.put(t, "a", random(2*segment), objstore.PutOptions{})
+	lost := func(r testbed.HTTPRequest) testbed.HTTPFault {
+		if (r.Method == "GET" || r.Method == "HEAD") && strings.HasSuffix(r.Path, "/day/a") {
+			return testbed.HTTPFault{Action: testbed.Answer, Status: 404}
+		}
+		return testbed.HTTPFault{}
+	}
+	proxy.OnRequest(lost)
+	l.put(t, "a", data, objstore.PutOptions{})
+	if err := store.Sweep(t.Context(), "day", ""); err != nil {
+		t.Error(err)
+	}
+	proxy.OnRequest(nil)
+	l.holds(t, "day", "a", data)
+	l.segments(t, 5)
+	if err := store.Sweep(t.Context(), "day", ""); err != nil {
+		t.Error(err)
+	}
+	l.segments(t, 3)
+	l.holds(t, "day", "a", data)
+}

@@ -43,10 +43,33 @@ func (s *Store) sweep(ctx context.Context, container, prefix string) error {
 	if err != nil {
 		return fmt.Errorf("list segments: %w", err)
 	}
+	if len(found) == 0 {
+		return nil
+	}
+	listed := map[string]bool{}
+	err = s.list(ctx, container, "", func(o objstore.Object) error {
+		if _, has := found[o.Name]; has {
+			listed[o.Name] = true
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+		return fmt.Errorf("list objects: %w", err)
+	}
 	for _, name := range slices.SortedFunc(maps.Keys(found), strings.Compare) {
-		if err := s.removeReplaced(ctx, container, name, found[name]); err != nil {
+		if err := s.sweepObject(ctx, container, name, found[name], listed[name]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sweepObject removes those of an object's segments that it does not need: all
+// of them when it is gone by two witnesses, the listing and the object itself.
+func (s *Store) sweepObject(ctx context.Context, container, name string, found []segment, listed bool) error {
+	_, err := s.head(ctx, container, name)
+	if errors.Is(err, objstore.ErrNotFound) && !listed {
+		return s.removeSegments(ctx, found)
+	}
+	return s.removeReplaced(ctx, container, name, found)
 }
