@@ -55,6 +55,8 @@ func (r *restore) drill(ctx context.Context, j *job, src *source) (*night.Drill,
 	}
 	if src.manifest == nil {
 		d.Note = night.NoFingerprint
+	} else {
+		d.Backup = src.manifest.Request
 	}
 	if err := r.compare(ctx, j, src, d); err != nil {
 		return nil, err

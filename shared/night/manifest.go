@@ -147,7 +147,10 @@ type Drill struct {
 	Day       string `json:"day"`
 	Database  string `json:"database"`
 	RestoreID string `json:"restoreId"`
-	Mode      string `json:"mode"`
+	// Backup is the request of the manifest that was restored: a day that was
+	// backed up again meanwhile is not proved by it. Empty for an old script's.
+	Backup string `json:"backup,omitempty"`
+	Mode   string `json:"mode"`
 	// Passed is false as soon as one count differs.
 	Passed bool `json:"passed"`
 	// Compared is the number of counts held against the fingerprint.
