@@ -22,6 +22,7 @@ const (
 	stateUnfinished = "unfinished"
 	stateOld        = "old script's"
 	stateEmpty      = "no backup"
+	stateDamaged    = "DAMAGED"
 	stateMissing    = "missing"
 )
 

@@ -16,6 +16,7 @@ import (
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 	"nightshard/shared/objstore/memory"
+	"nightshard/shared/objstore/objstoretest"
 	"nightshard/shared/service"
 	"nightshard/shared/testbed"
 )
@@ -188,8 +189,9 @@ func fullDay(t *testing.T, store objstore.Account, text string) *night.Manifest 
 
 func stored(t *testing.T, store objstore.Account, container, name string, size int) night.Stored {
 	t.Helper()
-	put(t, store, container, name, make([]byte, size), nil)
-	return night.Stored{Object: name, Bytes: int64(size)}
+	data := make([]byte, size)
+	put(t, store, container, name, data, nil)
+	return night.Stored{Object: name, Bytes: int64(size), MD5: objstoretest.MD5(data)}
 }
 
 // drillOf stores the verdict of a day.

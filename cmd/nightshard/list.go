@@ -113,7 +113,7 @@ func (a *app) dayRow(d *daySummary, now time.Time) []string {
 
 func (d *daySummary) stateText(s *screen) string {
 	switch d.State {
-	case stateUnfinished, stateEmpty:
+	case stateUnfinished, stateEmpty, stateDamaged:
 		return s.warn(d.State)
 	}
 	return d.State

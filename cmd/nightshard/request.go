@@ -82,14 +82,25 @@ func (a *app) requestRestore() *cobra.Command {
 	var flags requestFlags
 	msg := &pb.RestoreRequested{}
 	cmd := &cobra.Command{
-		Use:   "restore DAY",
+		Use:   "restore DAY|newest",
 		Short: "Ask for a day to be restored to the intermediary; the dumps follow it",
+		Long: `Ask for a day to be restored to the intermediary; the dumps follow it.
+
+newest is the newest day that is whole (see nightshard verify: its archives are
+read) and whose last restore did not fail. Each newer day is named, with what is
+wrong with it.`,
 		Example: `  nightshard request restore 2016-06-01 --follow
+  nightshard request restore newest --follow
   nightshard request restore 2016-06-01 --force`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.does(func(ctx context.Context, args []string) error {
 			return a.request(ctx, flags, func(c service.Common) (proto.Message, error) {
 				msg.Day, msg.Database = args[0], c.Database
+				if msg.GetDay() == newestDay {
+					var err error
+					msg.Day, err = a.newest(ctx)
+					return msg, err
+				}
 				return msg, a.checkDay(c, args[0], false)
 			})
 		}),

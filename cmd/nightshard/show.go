@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"time"
 
@@ -141,6 +140,7 @@ func (r *dayReport) readManifest(ctx context.Context, store objstore.Account) er
 		return err
 	}
 	if r.Manifest, err = night.ParseManifest(r.day, data); err != nil {
+		r.State = stateDamaged
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the manifest cannot be trusted: %v", err))
 	}
 	return nil
@@ -151,6 +151,10 @@ func (r *dayReport) readManifest(ctx context.Context, store objstore.Account) er
 func (r *dayReport) readShards() {
 	known := map[string]night.Shard{}
 	if r.Manifest != nil {
+		for _, p := range night.CheckStored(r.day, r.Manifest, r.stored()) {
+			r.State = stateDamaged
+			r.Warnings = append(r.Warnings, p.String())
+		}
 		for _, s := range r.Manifest.Shards {
 			known[s.Object] = s
 		}
@@ -161,20 +165,17 @@ func (r *dayReport) readShards() {
 		if !isShard(r.day, o.Name) || o.Name == night.MetaObject(r.day) {
 			continue
 		}
-		s, ok := known[o.Name]
-		delete(known, o.Name)
-		if !ok && r.Manifest != nil {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s is not in the manifest", o.Name))
-		}
-		if ok && s.Bytes != o.Size {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s has %d bytes, the manifest says %d", o.Name, o.Size, s.Bytes))
-		}
-		r.Shards = append(r.Shards, newShardReport(o, s))
+		r.Shards = append(r.Shards, newShardReport(o, known[o.Name]))
 	}
-	for name := range known {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is in the manifest but not in Swift", name))
+}
+
+// stored is the listing as the manifest's rules want it.
+func (r *dayReport) stored() map[string]night.Stored {
+	out := make(map[string]night.Stored, len(r.listed))
+	for _, o := range r.listed {
+		out[o.Name] = night.Stored{Object: o.Name, Bytes: o.Size, MD5: o.Listed}
 	}
-	slices.Sort(r.Warnings)
+	return out
 }
 
 func newShardReport(o objstore.Object, s night.Shard) shardReport {
@@ -259,6 +260,8 @@ func (r *dayReport) warnings() {
 		warn("the backup is unfinished: the next request for this day finishes it (nightshard request backup --day %s)", r.Day)
 	case stateEmpty:
 		warn("the container holds no shard")
+	case stateDamaged:
+		warn("the day is damaged: nightshard verify %s says what else is wrong; nightshard request restore newest finds the newest good day", r.Day)
 	case stateFinished:
 		if r.marked {
 			warn("another run of this day is under way or was cut off; the backup shown is the one before, and good")

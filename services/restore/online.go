@@ -151,27 +151,19 @@ func sameFiles(s night.Shard, a *tsm.Archive) error {
 	if s.Files == nil {
 		return nil // an old script's container says nothing of its files
 	}
-	var problems []string
-	got := map[string]tsm.File{}
+	files := make([]night.File, 0, len(a.Files))
 	for _, f := range a.Files {
-		got[f.Name] = f
+		files = append(files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
 	}
-	for _, want := range s.Files {
-		f, ok := got[want.Name]
-		switch {
-		case !ok:
-			problems = append(problems, want.Name+" is missing")
-		case f.Size != want.Bytes || f.SHA256 != want.SHA256:
-			problems = append(problems, want.Name+" has another content")
-		}
+	problems := night.CheckFiles(s, files)
+	if len(problems) == 0 {
+		return nil
 	}
-	if len(got) != len(s.Files) {
-		problems = append(problems, fmt.Sprintf("%d files, want %d", len(got), len(s.Files)))
+	texts := make([]string, 0, len(problems))
+	for _, p := range problems {
+		texts = append(texts, p.String())
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("check files of shard %d: %s", s.ID, strings.Join(problems, "; "))
-	}
-	return nil
+	return fmt.Errorf("check files of shard %d: %s", s.ID, strings.Join(texts, "; "))
 }
 
 // metered adds what is read to a counter.

@@ -1,8 +1,6 @@
 package night
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -52,14 +50,8 @@ func CheckListing(sent []Stored, listed map[string]Stored) (problems, leftovers 
 	for _, s := range sent {
 		want[s.Object] = true
 		got, ok := listed[s.Object]
-		hash := cmp.Or(s.Listed, s.MD5)
-		switch {
-		case !ok:
-			problems = append(problems, fmt.Sprintf("%s is not listed", s.Object))
-		case got.Bytes != s.Bytes:
-			problems = append(problems, fmt.Sprintf("%s has %d bytes, %d were sent", s.Object, got.Bytes, s.Bytes))
-		case got.MD5 != hash:
-			problems = append(problems, fmt.Sprintf("%s has MD5 %s, sent was %s", s.Object, got.MD5, hash))
+		if reason := differs(s, got, ok); reason != "" {
+			problems = append(problems, s.Object+": "+reason)
 		}
 	}
 	for name := range listed {

@@ -135,10 +135,10 @@ func TestListingMustShowWhatWasSent(t *testing.T) {
 		t.Errorf("problems %v, leftovers %v", problems, leftovers)
 	}
 	for what, change := range map[string]func(map[string]night.Stored){
-		"a is not listed": func(l map[string]night.Stored) { delete(l, "a") },
-		"b has 3 bytes":   func(l map[string]night.Stored) { l["b"] = night.Stored{Bytes: 3, MD5: "2"} },
-		"b has MD5 x":     func(l map[string]night.Stored) { l["b"] = night.Stored{Bytes: 2, MD5: "x"} },
-		"large has MD5 9": func(l map[string]night.Stored) { l["large"] = night.Stored{Bytes: 9, MD5: "9"} },
+		"a: it is not listed": func(l map[string]night.Stored) { delete(l, "a") },
+		"b: it has 3 bytes":   func(l map[string]night.Stored) { l["b"] = night.Stored{Bytes: 3, MD5: "2"} },
+		"b: it has MD5 x":     func(l map[string]night.Stored) { l["b"] = night.Stored{Bytes: 2, MD5: "x"} },
+		"large: it has MD5 9": func(l map[string]night.Stored) { l["large"] = night.Stored{Bytes: 9, MD5: "9"} },
 	} {
 		listed := map[string]night.Stored{}
 		maps.Copy(listed, whole)

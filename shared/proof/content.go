@@ -1,0 +1,139 @@
+package proof
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightshard/shared/night"
+	"nightshard/shared/objstore"
+	"nightshard/shared/tsm"
+)
+
+// contents reads every archive to its last byte, several at a time. Nothing is
+// held or written anywhere.
+func (v *verifier) contents(ctx context.Context) error {
+	shards := v.toRead()
+	var total int64
+	for i := range shards {
+		total += v.listed[shards[i].Object].Bytes
+	}
+	var mu sync.Mutex
+	var done atomic.Int64
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, v.o.Parallel))
+	for _, s := range shards {
+		g.Go(func() error {
+			problems, err := v.content(gctx, s, func(n int) {
+				if v.o.Progress != nil {
+					v.o.Progress(done.Add(int64(n)), total)
+				}
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			v.add(problems...)
+			return err
+		})
+	}
+	err := g.Wait()
+	v.report.Bytes += total
+	slices.SortStableFunc(v.report.Problems, func(a, b night.Problem) int { return cmp.Compare(a.Object, b.Object) })
+	return err //nolint:wrapcheck // it names the object
+}
+
+// toRead are the archives that are listed: those of the manifest, or without
+// one all that look like archives.
+func (v *verifier) toRead() []night.Shard {
+	var out []night.Shard
+	if v.manifest != nil {
+		for i := range v.manifest.Shards {
+			if _, ok := v.listed[v.manifest.Shards[i].Object]; ok {
+				out = append(out, v.manifest.Shards[i])
+			}
+		}
+		return out
+	}
+	if v.meta == nil {
+		return nil
+	}
+	for _, db := range v.meta.Databases {
+		for id, object := range v.archives(db.Name) {
+			name, err := night.ParseShardObject(v.day, db.Name, object)
+			if err != nil {
+				continue // archives has parsed it
+			}
+			out = append(out, night.Shard{Stored: v.listed[object], ID: id, RetentionPolicy: name.RetentionPolicy})
+		}
+	}
+	return out
+}
+
+// content reads one archive and says everything that is wrong with it.
+func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) ([]night.Problem, error) {
+	var archive *tsm.Archive
+	var object objstore.Object
+	err := v.store.Get(ctx, v.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
+		object = o
+		var err error
+		archive, err = tsm.Verify(&counting{Reader: body, read: read}, tsm.Options{Count: true})
+		return err //nolint:wrapcheck // told apart below
+	})
+	var damage *tsm.CorruptError
+	switch {
+	case err == nil:
+	case errors.As(err, &damage):
+		return []night.Problem{{Object: s.Object, File: damage.File, Reason: fmt.Sprintf("at byte %d: %s", damage.Offset, damage.Reason)}}, nil
+	case errors.Is(err, objstore.ErrCorrupt), errors.Is(err, objstore.ErrNotFound):
+		return []night.Problem{{Object: s.Object, Reason: err.Error()}}, nil
+	default:
+		return nil, fmt.Errorf("read %s: %w", s.Object, err)
+	}
+	problems := v.place(s, archive)
+	if v.manifest == nil {
+		return problems, nil
+	}
+	if object.MD5 != "" && object.MD5 != s.MD5 {
+		problems = append(problems, night.Problem{Object: s.Object, Reason: fmt.Sprintf("it has MD5 %s, the manifest says %s", object.MD5, s.MD5)})
+	}
+	files := make([]night.File, 0, len(archive.Files))
+	for _, f := range archive.Files {
+		files = append(files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
+	}
+	problems = append(problems, night.CheckFiles(s, files)...)
+	counts := night.Counts{}
+	for f, n := range archive.Counts {
+		counts.Add(f.Measurement, f.Field, n)
+	}
+	return append(problems, night.CheckValues(v.manifest, s, counts, func(measurement, field string) bool {
+		return archive.Inexact[tsm.FieldKey{Measurement: measurement, Field: field}]
+	})...), nil
+}
+
+// place checks that the archive is of the shard that its name says. An empty
+// one names no shard.
+func (v *verifier) place(s night.Shard, a *tsm.Archive) []night.Problem {
+	if len(a.Files) == 0 || a.Shard == s.ID && a.RetentionPolicy == s.RetentionPolicy && a.Database == v.report.Database {
+		return nil
+	}
+	return []night.Problem{{Object: s.Object, Reason: fmt.Sprintf("its files are of shard %d of %q in database %q", a.Shard, a.RetentionPolicy, a.Database)}}
+}
+
+// counting tells how many bytes pass.
+type counting struct {
+	io.Reader
+	read func(int)
+}
+
+// Read implements io.Reader.
+func (c *counting) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.read(n)
+	return n, err //nolint:wrapcheck // io.EOF must pass as it is
+}
