@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,6 +31,18 @@ func (h *house) put(container, name string, data []byte, meta map[string]string)
 	}
 }
 
+// oldScript does what the old scripts did: influxd backup, swift upload.
+func (h *house) oldScript(day string) {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	folder := filepath.Join(dir, day, "shards")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	run(h.t, dir, nil, h.prod.Binary, "backup", "-database", database, "-host", h.prod.Snapshot, folder)
+	run(h.t, dir, h.swift, testbed.SwiftClient(h.t), "upload", day, day)
+}
+
 func TestAnOldScriptsContainerIsRestoredFromItsListing(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{testbed.Influx18, testbed.Influx16} {
@@ -39,14 +50,8 @@ func TestAnOldScriptsContainerIsRestoredFromItsListing(t *testing.T) {
 			t.Parallel()
 			h := build(t, testbed.InfluxOptions{Version: version}, testbed.InfluxOptions{})
 			h.fillWeek(6)
-			// What the old scripts did: influxd backup, swift upload.
-			dir, day := t.TempDir(), dayName(3)
-			folder := filepath.Join(dir, day, "shards")
-			if err := os.MkdirAll(folder, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			run(t, dir, nil, h.prod.Binary, "backup", "-database", database, "-host", h.prod.Snapshot, folder)
-			run(t, dir, h.swift, testbed.SwiftClient(t), "upload", day, day)
+			day := dayName(3)
+			h.oldScript(day)
 			h.start("restore")
 			seq := h.publish(events.RestoreRequested, &pb.RestoreRequested{Day: day})
 			r, _ := awaitOn[*pb.RestoreCompleted](h, seq, events.RestoreCompleted, events.RestoreFailed)
@@ -81,16 +86,7 @@ func TestADumpThatEndedAtTheCutoffIsCompletedTheNextNight(t *testing.T) {
 		t.Fatalf("dump of a day long past: %v", dumps[0])
 	}
 	_, end := mustDay(t, dayName(1)).Window(weekday0().Location())
-	var m map[string]any
-	if err := json.Unmarshal(h.read(dayName(1), dayName(1)+"/manifest.json"), &m); err != nil {
-		t.Fatal(err)
-	}
-	m["cutoff"] = end.Add(-5 * 60 * 1e9).Format("2006-01-02T15:04:05Z")
-	data, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.put(dayName(1), dayName(1)+"/manifest.json", data, nil)
+	h.change(dayName(1), func(m *night.Manifest) { m.Cutoff = end.Add(-5 * time.Minute) })
 	h.put(dayName(1), dumps[0].GetObject(), []byte("[]\n"), map[string]string{"complete": "false"})
 	// The next night writes both.
 	_, _, dumps = h.night(&pb.BackupRequested{Day: dayName(2)}, 2)

@@ -261,6 +261,9 @@ func (r *dayReport) warnings() {
 	case stateEmpty:
 		warn("the container holds no shard")
 	case stateDamaged:
+		if r.marked {
+			warn("another run of this day is under way or was cut off")
+		}
 		warn("the day is damaged: nightshard verify %s says what else is wrong; nightshard request restore newest finds the newest good day", r.Day)
 	case stateFinished:
 		if r.marked {

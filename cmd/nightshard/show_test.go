@@ -65,8 +65,8 @@ func TestShowHoldsTheListingAgainstTheManifest(t *testing.T) {
 	}
 	put(t, store, "2016-06-01", "2016-06-01/incoming/run.json", []byte("{}"), nil)
 	cli{store: store}.run(t, "show", "2016-06-01").done(t).shows(t,
-		shard(9)+" has 5 bytes, the manifest says 500", shard(10)+" is in the manifest but not in Swift",
-		shard(11)+" is not in the manifest", "another run of this day is under way")
+		shard(9)+": it has 5 bytes, 500 were sent", shard(10)+": it is not listed",
+		shard(11)+": the manifest does not name it", "another run of this day is under way")
 }
 
 func TestManifestThatCannotBeTrustedIsAWarning(t *testing.T) {

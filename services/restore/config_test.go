@@ -104,9 +104,9 @@ func TestFilesThatCameBackAreHeldAgainstTheManifest(t *testing.T) {
 		t.Errorf("equal files: %v", err)
 	}
 	for what, files := range map[string][]tsm.File{
-		"missing":         nil,
-		"another content": {{Name: "a.tsm", Size: 3, SHA256: "y"}},
-		"2 files":         {{Name: "a.tsm", Size: 3, SHA256: "x"}, {Name: "b.tsm"}},
+		"missing":          nil,
+		"it has SHA-256":   {{Name: "a.tsm", Size: 3, SHA256: "y"}},
+		"does not name it": {{Name: "a.tsm", Size: 3, SHA256: "x"}, {Name: "b.tsm"}},
 	} {
 		if err := sameFiles(s, &tsm.Archive{Files: files}); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	pb "nightshard/proto/nightshard/v1"
+	"nightshard/shared/events"
 	"nightshard/shared/influx"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
@@ -97,9 +98,22 @@ func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uin
 			j.log.Warn().Err(err).Uint64("shard", s.ID).Dur("wait", d).Msg("shard is restored again")
 		}))
 	if err != nil {
-		return fmt.Errorf("restore shard %d: %w", s.ID, err)
+		return fmt.Errorf("restore shard %d: %w", s.ID, final(err))
 	}
 	return nil
+}
+
+// errDamaged says that an archive is not the one that the manifest describes.
+var errDamaged = errors.New("it is damaged in Swift")
+
+// final ends the restore of a day of which an archive was read several times and
+// was damaged each time: it will be so at the next attempt.
+func final(err error) error {
+	_, corrupt := errors.AsType[*tsm.CorruptError](err)
+	if corrupt || errors.Is(err, errDamaged) {
+		return events.Permanent(err)
+	}
+	return err
 }
 
 // heldFile is the largest file, in bytes, that is held in memory while its
@@ -130,7 +144,10 @@ func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm
 	var archive *tsm.Archive
 	err := r.store.Get(ctx, j.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
 		if o.Size != s.Bytes {
-			return fmt.Errorf("get %s: %d bytes, the manifest says %d", s.Object, o.Size, s.Bytes)
+			return fmt.Errorf("get %s: %d bytes, the manifest says %d: %w", s.Object, o.Size, s.Bytes, errDamaged)
+		}
+		if o.MD5 != "" && o.MD5 != s.MD5 {
+			return fmt.Errorf("get %s: it is stored with MD5 %s, the manifest says %s: %w", s.Object, o.MD5, s.MD5, errDamaged)
 		}
 		reader := tsm.NewReader(body, opts)
 		defer func() { _ = reader.Close() }() // it never fails
@@ -163,7 +180,7 @@ func sameFiles(s night.Shard, a *tsm.Archive) error {
 	for _, p := range problems {
 		texts = append(texts, p.String())
 	}
-	return fmt.Errorf("check files of shard %d: %s", s.ID, strings.Join(texts, "; "))
+	return fmt.Errorf("check files of shard %d: %s: %w", s.ID, strings.Join(texts, "; "), errDamaged)
 }
 
 // metered adds what is read to a counter.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // Swift's own checksum
 	"errors"
 	"fmt"
 	"io"
@@ -44,10 +45,10 @@ func (r *restore) source(ctx context.Context, j *job) (*source, error) {
 	switch {
 	case err == nil:
 		if src.manifest, err = night.ParseManifest(j.day, data); err != nil {
-			return nil, fmt.Errorf("trust manifest: %w", err)
+			return nil, events.Permanent(fmt.Errorf("trust manifest: %w; nightshard verify %s says what else is wrong", err, j.day))
 		}
 		if src.manifest.Database != r.cfg.Database {
-			return nil, fmt.Errorf("read manifest of %s: it is of database %q, this service restores %q", j.day, src.manifest.Database, r.cfg.Database)
+			return nil, events.Permanent(fmt.Errorf("read manifest of %s: it is of database %q, this service restores %q", j.day, src.manifest.Database, r.cfg.Database))
 		}
 		src.shards, src.cutoff = src.manifest.Shards, src.manifest.Cutoff
 	case errors.Is(err, objstore.ErrNotFound) && j.asked:
@@ -60,14 +61,22 @@ func (r *restore) source(ctx context.Context, j *job) (*source, error) {
 	if src.raw, err = r.read(ctx, j, night.MetaObject(j.day)); err != nil {
 		return nil, err
 	}
+	if src.manifest != nil {
+		if sum := fmt.Sprintf("%x", md5.Sum(src.raw)); sum != src.manifest.Meta.MD5 { //nolint:gosec // Swift's own checksum
+			return nil, fmt.Errorf("trust metastore of %s: it has MD5 %s, the manifest says %s", j.day, sum, src.manifest.Meta.MD5)
+		}
+	}
 	if src.meta, err = influx.ParseMetastore(src.raw); err != nil {
-		return nil, fmt.Errorf("read metastore of %s: %w", j.day, err)
+		return nil, events.Permanent(fmt.Errorf("read metastore of %s: %w", j.day, err))
 	}
 	return src, r.fit(j, src)
 }
 
-// fromListing takes an old script's container as it is listed.
+// fromListing takes an old script's container as it is listed. A day of ours
+// that lost its manifest looks much like one, and what its listing lacks would
+// be missed by nobody: it takes force.
 func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
+	lost := ""
 	err := r.store.List(ctx, j.day.String(), j.day.String()+"/", func(o objstore.Object) error {
 		switch {
 		case strings.HasPrefix(o.Name, night.IncomingPrefix(j.day)):
@@ -75,6 +84,8 @@ func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
 		case o.Name == night.MetaObject(j.day):
 			src.cutoff = o.Modified
 			return nil
+		case night.NewForm(o.Name):
+			lost = o.Name
 		}
 		name, err := night.ParseShardObject(j.day, r.cfg.Database, o.Name)
 		if err != nil {
@@ -94,7 +105,30 @@ func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
 	case src.cutoff.IsZero():
 		return events.Permanent(fmt.Errorf("restore %s: the container has neither a manifest nor a metastore (%s)", j.day, night.MetaObject(j.day)))
 	}
+	if lost == "" {
+		if lost, err = r.drilled(ctx, j); err != nil {
+			return err
+		}
+	}
+	if lost != "" && !j.force {
+		return events.Permanent(fmt.Errorf("restore %s: it has no manifest, and %s shows that it had one; back the day up again, or ask with force to restore what its listing shows", j.day, lost))
+	}
 	return nil
+}
+
+// drilled names the day's drill if that is of a backup with a manifest.
+func (r *restore) drilled(ctx context.Context, j *job) (string, error) {
+	data, err := r.read(ctx, j, night.DrillObject(j.day))
+	if errors.Is(err, objstore.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if d, err := night.ParseDrill(data); err == nil && d.Backup == "" {
+		return "", nil
+	}
+	return night.DrillObject(j.day), nil
 }
 
 // fit holds the shards against the metastore: each must be in it, and each of

@@ -1,6 +1,8 @@
 package night
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -179,12 +181,20 @@ func ParseDrill(data []byte) (*Drill, error) {
 	return d, nil
 }
 
+// checksumMark stands before the SHA-256 of a record, its last field. What the
+// checksum is of ends where the mark begins.
+const checksumMark = ",\n \"checksum\": \""
+
+// encode writes a record for people and programs. The checksum covers every
+// byte before it: a record that somebody has changed, by hand or by accident,
+// shows it.
 func encode(v any) ([]byte, error) {
 	data, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return append(data, '\n'), nil
+	body := bytes.TrimSuffix(data, []byte("\n}"))
+	return fmt.Appendf(body, "%s%x\"\n}\n", checksumMark, sha256.Sum256(body)), nil
 }
 
 func decode(data []byte, v any, schema *int) error {
@@ -196,6 +206,13 @@ func decode(data []byte, v any, schema *int) error {
 		return fmt.Errorf("its schema is %d and this version understands up to %d: %w", *schema, Schema, ErrNewer)
 	case *schema < 1:
 		return fmt.Errorf("its schema is %d, which no version wrote", *schema)
+	}
+	at := bytes.LastIndex(data, []byte(checksumMark))
+	if at < 0 {
+		return errors.New("it has no checksum")
+	}
+	if want := fmt.Sprintf("%s%x\"\n}\n", checksumMark, sha256.Sum256(data[:at])); string(data[at:]) != want {
+		return errors.New("it was changed since it was written: its checksum does not fit")
 	}
 	return nil
 }

@@ -136,6 +136,10 @@ func OldForm(object string) bool {
 	return ok && strings.HasSuffix(rest, "0") && !strings.HasSuffix(rest, "/meta")
 }
 
+// NewForm says that the object's archive has a name that only Nightshard gives:
+// the one that leads plain `influxd restore` right.
+func NewForm(object string) bool { return strings.HasSuffix(object, "_.00") }
+
 // DumpObject is the name of a measurement's dump. In the measurement's part
 // `/`, `%`, control characters and a leading dot are percent-encoded; all else
 // stays. A name over Swift's 1,024 bytes is an error.

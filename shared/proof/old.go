@@ -78,7 +78,7 @@ func (v *verifier) lost(ctx context.Context) (string, error) {
 		switch {
 		case name == night.RunObject(v.day):
 			return "a first run of the day is under way or was cut off: the backup is not finished", nil
-		case strings.HasPrefix(name, night.ShardPrefix(v.day)) && strings.HasSuffix(name, "_.00"):
+		case strings.HasPrefix(name, night.ShardPrefix(v.day)) && night.NewForm(name):
 			return "archives have the names that only Nightshard gives: the manifest was lost", nil
 		}
 	}
