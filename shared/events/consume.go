@@ -4,19 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// fetchWait is how long one request for an event stays at the server. It is
-// short because once in some hundred test runs a redelivery did not come for
-// the 30 seconds of the request that was used then. The cause was not found; a
-// new request makes the server look again.
-func (b *Bus) fetchWait() time.Duration {
-	return min(max(b.cfg.AckWait/6, time.Second), 10*time.Second)
-}
 
 // Consume gives the events of a durable consumer to its handler, one at a time,
 // until ctx ends, and then returns nil. It outlives restarts of NATS and the
@@ -65,12 +55,12 @@ func (w *worker) ready(ctx context.Context) (jetstream.Consumer, error) {
 // serve takes events until something is wrong with the durable or ctx ends.
 func (w *worker) serve(ctx context.Context, cons jetstream.Consumer) {
 	for ctx.Err() == nil {
-		msg, err := w.fetch(ctx, cons)
+		msg, err := w.fetch(ctx)
 		if err == nil {
 			w.handle(ctx, msg)
 			continue
 		}
-		if noEvent(err) {
+		if errors.Is(err, errNoEvent) {
 			err = w.refresh(ctx, cons)
 		}
 		if err != nil && ctx.Err() == nil {
@@ -79,26 +69,6 @@ func (w *worker) serve(ctx context.Context, cons jetstream.Consumer) {
 			return
 		}
 	}
-}
-
-// fetch asks for one event. Nothing is fetched ahead: what waits in this
-// process would be redelivered.
-func (w *worker) fetch(ctx context.Context, cons jetstream.Consumer) (jetstream.Msg, error) {
-	wait := w.bus.fetchWait()
-	bounded, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	// The server's sign of life shows that it still knows the request, which it
-	// forgets when it restarts.
-	msg, err := cons.Next(jetstream.FetchContext(bounded), jetstream.FetchHeartbeat(wait/4))
-	if err != nil {
-		return nil, fmt.Errorf("fetch from %s: %w", w.Durable, err)
-	}
-	return msg, nil
-}
-
-// noEvent reports that there is nothing to do yet.
-func noEvent(err error) bool {
-	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // refresh notes how far the replicas have come together.

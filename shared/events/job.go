@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
@@ -24,7 +25,7 @@ type job struct {
 }
 
 // handle brings one delivery to its end.
-func (w *worker) handle(ctx context.Context, msg jetstream.Msg) {
+func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 	j, unreadable := w.open(msg)
 	jobCtx, lease := w.bus.hold(ctx, j.reply)
 	err := unreadable
@@ -49,10 +50,10 @@ func (w *worker) handle(ctx context.Context, msg jetstream.Msg) {
 }
 
 // open reads a delivery. The error says that it can never be worked on.
-func (w *worker) open(msg jetstream.Msg) (*job, error) {
-	subject := msg.Subject()[len(w.bus.prefix):]
-	d := &Delivery{Subject: subject, Message: NewMessage(subject), MsgID: msg.Headers().Get(jetstream.MsgIDHeader)}
-	j := &job{worker: w, Delivery: d, reply: msg.Reply(), began: time.Now()}
+func (w *worker) open(msg *nats.Msg) (*job, error) {
+	subject := msg.Subject[len(w.bus.prefix):]
+	d := &Delivery{Subject: subject, Message: NewMessage(subject), MsgID: msg.Header.Get(jetstream.MsgIDHeader)}
+	j := &job{worker: w, Delivery: d, reply: msg.Reply, began: time.Now()}
 	meta, err := msg.Metadata()
 	if err != nil {
 		return j, Permanent(Step(StepRead, err))
@@ -61,7 +62,7 @@ func (w *worker) open(msg jetstream.Msg) (*job, error) {
 	d.Time = meta.Timestamp.UTC()
 	d.ID = deliveryID(meta.Sequence.Stream, d.Time)
 	d.Attempt = int(min(meta.NumDelivered, math.MaxInt32))
-	message, err := Decode(subject, msg.Data())
+	message, err := Decode(subject, msg.Data)
 	if err != nil {
 		return j, Permanent(Step(StepRead, err))
 	}

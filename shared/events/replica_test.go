@@ -339,3 +339,44 @@ func TestConsumeEndsWhenTheBusIsClosed(t *testing.T) {
 		t.Errorf("second close: %v", err)
 	}
 }
+
+// An event that the server has sent already when the service stops must not wait
+// for AckWait.
+func TestEventOnItsWayToAStoppingReplicaIsHandedOnAtOnce(t *testing.T) {
+	t.Parallel()
+	srv := startNATS(t)
+	line := newWire(t, srv.URL)
+	long := func(c *events.Config) { c.AckWait = time.Minute }
+	stopping, other := connect(t, line.URL(), long), connect(t, srv.URL, long)
+	stop := consume(t, stopping, backups(func(context.Context, *events.Delivery) ([]proto.Message, error) {
+		t.Error("called although it stops")
+		return nil, nil
+	}))
+	awaitState(t, other, "a request", func(s events.ConsumerState) bool { return s.Waiting == 1 })
+	line.answers.Lock()
+	publish(t, other, &nightshardv1.BackupRequested{}, "")
+	awaitState(t, other, "the delivery", func(s events.ConsumerState) bool { return s.AckPending == 1 })
+	listening := srv.Server().NumSubscriptions()
+	stopped := make(chan bool)
+	go func() { stop(); close(stopped) }()
+	eventually(t, "the stop to reach the server", func() bool { return srv.Server().NumSubscriptions() < listening })
+	line.answers.Unlock()
+	receive(t, "the stop", stopped)
+	attempts := make(chan int, 1)
+	consume(t, other, backups(func(_ context.Context, d *events.Delivery) ([]proto.Message, error) {
+		attempts <- d.Attempt
+		return nil, nil
+	}))
+	if got := receive(t, "the second delivery", attempts); got != 2 {
+		t.Errorf("attempt %d", got)
+	}
+}
+
+// awaitState waits for a state of the durable backup.
+func awaitState(t *testing.T, bus *events.Bus, what string, ok func(events.ConsumerState) bool) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		states, err := bus.Consumers(t.Context())
+		return err == nil && len(states) == 1 && ok(states[0])
+	})
+}

@@ -15,6 +15,7 @@ type wire struct {
 	mu       sync.Mutex
 	conns    []net.Conn
 	cut      bool
+	answers  sync.RWMutex // held for writing while nothing comes from the server
 }
 
 func newWire(t *testing.T, target string) *wire {
@@ -45,8 +46,8 @@ func (w *wire) accept() {
 		if !w.keep(in, out) {
 			return
 		}
-		go pipe(in, out)
-		go pipe(out, in)
+		go pipe(in, out, &w.answers)
+		go pipe(out, in, &sync.RWMutex{})
 	}
 }
 
@@ -62,10 +63,12 @@ func (w *wire) keep(conns ...net.Conn) bool {
 	return !w.cut
 }
 
-func pipe(to, from net.Conn) {
+func pipe(to, from net.Conn, gate *sync.RWMutex) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := from.Read(buf)
+		gate.RLock()
+		gate.RUnlock() //nolint:staticcheck // whoever comes by waits for it, no more
 		if _, writeErr := to.Write(buf[:n]); err != nil || writeErr != nil {
 			_ = to.Close()
 			_ = from.Close()
