@@ -51,10 +51,16 @@ type house struct {
 // build starts the servers. The services are started by the test.
 func build(t *testing.T, prod, inter testbed.InfluxOptions) *house {
 	t.Helper()
+	return buildOn(t, prod, inter, testbed.NATSOptions{})
+}
+
+// buildOn is build with a choice of NATS.
+func buildOn(t *testing.T, prod, inter testbed.InfluxOptions, nats testbed.NATSOptions) *house {
+	t.Helper()
 	h := &house{t: t, news: make(chan struct{})}
 	h.swift = testbed.Swift(t).Env
 	h.prod, h.inter = testbed.Influx(t, prod), testbed.Influx(t, inter)
-	h.nats = testbed.NATS(t, testbed.NATSOptions{})
+	h.nats = testbed.NATS(t, nats)
 	h.prod.CreateDatabase(t, database)
 	h.env = map[string]string{
 		"NIGHTSHARD_DATABASE":              database,

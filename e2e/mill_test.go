@@ -61,8 +61,14 @@ const millDays = 3600
 // says what is right.
 func newMill(t *testing.T, env ...string) *mill {
 	t.Helper()
+	return newMillIn(t, build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}), env...)
+}
+
+// newMillIn is newMill in a house that is built already.
+func newMillIn(t *testing.T, h *house, env ...string) *mill {
+	t.Helper()
 	m := &mill{
-		house:   build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}),
+		house:   h,
 		proxies: map[string]*testbed.HTTPProxy{}, sockets: map[string]*testbed.Proxy{},
 		whole: t, env: map[string][]string{}, procs: map[string]*proc{}, seen: map[request]int{},
 	}
