@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -49,4 +50,33 @@ func (n *NATSServer) Kill() {
 	}
 	n.proc.kill()
 	n.proc = nil
+}
+
+// Pause freezes the server's process: its connections stay, nothing answers.
+func (n *NATSServer) Pause() {
+	n.t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.proc == nil {
+		n.t.Fatal("pause nats-server: it is no process, or does not run")
+	}
+	if err := n.proc.pause(); err != nil {
+		n.t.Fatalf("pause nats-server: %v", err)
+	}
+}
+
+// Resume lets a paused server go on.
+func (n *NATSServer) Resume() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.proc != nil {
+		n.proc.signal(syscall.SIGCONT)
+	}
+}
+
+// SyncAlways sets the option from the next start on.
+func (n *NATSServer) SyncAlways(on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.opts.SyncAlways = on
 }
