@@ -59,6 +59,7 @@ type Proxy struct {
 	accepted int
 	open     map[*proxyConn]struct{}
 	release  chan struct{} // closed to end all stalls so far
+	held     bool          // nothing passes until then
 	closed   bool
 }
 
@@ -109,10 +110,29 @@ func (p *Proxy) BreakAll() {
 	}
 }
 
-// Release lets all stalled connections go on.
+// Hold stalls every connection in both directions, the open ones and new ones,
+// until Release.
+func (p *Proxy) Hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = true
+}
+
+// holdGate is the channel that ends the present hold, nil when there is none.
+func (p *Proxy) holdGate() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.held {
+		return nil
+	}
+	return p.release
+}
+
+// Release lets all stalled and held connections go on.
 func (p *Proxy) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.held = false
 	close(p.release)
 	p.release = make(chan struct{})
 }

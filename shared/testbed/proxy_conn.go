@@ -53,7 +53,7 @@ func (c *proxyConn) cut() {
 func (c *proxyConn) pass(dst, src *net.TCPConn, dir Direction) {
 	err := c.passFaults(dst, src, dir)
 	if err == nil {
-		_, err = io.Copy(dst, src)
+		_, err = io.Copy(dst, gated{src, c})
 	}
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -65,6 +65,25 @@ func (c *proxyConn) pass(dst, src *net.TCPConn, dir Direction) {
 	default:
 		c.close()
 	}
+}
+
+// gated passes nothing on while the proxy holds its connections.
+type gated struct {
+	io.Reader
+	conn *proxyConn
+}
+
+// Read implements io.Reader.
+func (g gated) Read(p []byte) (int, error) {
+	n, err := g.Reader.Read(p)
+	if gate := g.conn.proxy.holdGate(); gate != nil {
+		select {
+		case <-gate:
+		case <-g.conn.gone:
+			return 0, net.ErrClosed
+		}
+	}
+	return n, err
 }
 
 // How a fault ends a connection.

@@ -175,3 +175,39 @@ func TestProxyBreakAllResetsWhatIsOpen(t *testing.T) {
 		t.Errorf("got %v, want a reset", err)
 	}
 }
+
+func TestHeldProxyPassesNothingUntilReleased(t *testing.T) {
+	t.Parallel()
+	p := testbed.TCPProxy(t, echo(t))
+	c, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, text := range []string{"before", "after"} {
+		if _, err := c.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		got := make([]byte, len(text))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != text {
+			t.Fatalf("%q, %v", got, err)
+		}
+		if text == "after" {
+			return
+		}
+		p.Hold()
+		if _, err := c.Write([]byte("held")); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if n, err := c.Read(make([]byte, 1)); n > 0 || err == nil {
+			t.Error("a held connection passed something")
+		}
+		p.Release()
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
