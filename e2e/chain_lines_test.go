@@ -38,10 +38,17 @@ func partitions() []partition {
 	}
 }
 
-func TestNightSurvivesEachPartitionOfAServiceAtEachStep(t *testing.T) {
+func TestNightSurvivesWhatHappensToItsServices(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, testbed.NATSOptions{})
 	c.rewire(t)
+	c.partitioned(t)
+	t.Run("stop signal", c.stopped)
+	t.Run("replicas", c.replicated)
+}
+
+// partitioned cuts off a service at the steps of its work.
+func (c *chain) partitioned(t *testing.T) {
 	for _, p := range partitions() {
 		t.Run(p.name, func(t *testing.T) {
 			c.reportTo(t)
