@@ -35,7 +35,7 @@ func (b *Bus) Publish(ctx context.Context, subject string, msg proto.Message, id
 		return false, nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("publish %s: %w", subject, explain(err))
+		return 0, fmt.Errorf("publish %s: %w", subject, explain(b.unconfirmed(err)))
 	}
 	return seq, nil
 }
@@ -49,6 +49,14 @@ func (b *Bus) send(ctx context.Context, subject string, body []byte, id string) 
 	}
 	// wrapcheck: Publish adds the subject.
 	return b.js.PublishMsg(ctx, msg, opts...) //nolint:wrapcheck // Publish adds the subject
+}
+
+// unconfirmed tells a server that does not confirm from one that is away.
+func (b *Bus) unconfirmed(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && b.conn.IsConnected() {
+		return fmt.Errorf("%w (%w)", errUnconfirmed, err)
+	}
+	return err
 }
 
 // unsent reports errors that come before the first byte leaves.

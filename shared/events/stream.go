@@ -164,6 +164,11 @@ func (b *Bus) fullSubjects(subjects []string) []string {
 // errAway replaces the client's own words for a message that it cannot send.
 var errAway = errors.New("NATS is not connected")
 
+// errUnconfirmed explains a message without an answer. The server says nothing
+// to a client whose message it cannot write.
+var errUnconfirmed = errors.New("NATS took the message and did not confirm it: look at the log of nats-server, " +
+	"and whether its disk is full; after a write error it must be restarted")
+
 func explain(err error) error {
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return fmt.Errorf("%w (%w)", errAway, err)
