@@ -55,6 +55,8 @@ type moment struct {
 	event   string
 }
 
+func (m moment) String() string { return m.name }
+
 // moments are the steps of a night.
 func moments() []moment {
 	return []moment{

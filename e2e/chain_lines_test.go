@@ -52,7 +52,7 @@ func (c *chain) partitioned(t *testing.T) {
 	for _, p := range partitions() {
 		t.Run(p.name, func(t *testing.T) {
 			c.reportTo(t)
-			for _, m := range choose(t, working(), p.n) {
+			for _, m := range choose(t, working(), p.n, moment.String) {
 				var other *proc
 				c.faultAt(t, m, m.service+" with another replica: "+p.name, func() {
 					other = c.second(m.service)

@@ -30,7 +30,7 @@ func TestNightSurvivesEachOutageOfNATSAtEachStep(t *testing.T) {
 	for _, o := range outages() {
 		t.Run(o.name, func(t *testing.T) {
 			c.reportTo(t)
-			for _, m := range choose(t, moments(), o.n) {
+			for _, m := range choose(t, moments(), o.n, moment.String) {
 				c.faultAt(t, m, o.name, func() { o.do(c.nats) })
 			}
 		})

@@ -24,7 +24,7 @@ func (c *chain) stopped(t *testing.T) {
 		c.env[name] = append(c.env[name], "NIGHTSHARD_ACK_WAIT=10m")
 		c.relaunch(t, name)
 	}
-	for _, m := range choose(t, working(), 4) {
+	for _, m := range choose(t, working(), 4, moment.String) {
 		c.faultAt(t, m, m.service+" told to stop, with another replica", func() { c.relaunch(t, m.service) })
 	}
 	for _, name := range []string{"backup", "restore", "dumper"} {
