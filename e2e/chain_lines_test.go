@@ -43,6 +43,7 @@ func TestNightSurvivesWhatHappensToItsServices(t *testing.T) {
 	c := newChain(t, testbed.NATSOptions{})
 	c.rewire(t)
 	c.partitioned(t)
+	t.Run("late request", c.lateDrop)
 	t.Run("stop signal", c.stopped)
 	t.Run("replicas", c.replicated)
 }

@@ -23,6 +23,7 @@ func TestRequestsThatMeetEachOther(t *testing.T) {
 		"a restore of another day while a dump is read":  c.restoreMeetsDump,
 		"a dump asked for while a restore runs":          c.dumpMeetsRestore,
 		"a restore of the same day while a dump is read": c.restoreOfTheSameDayMeetsDump,
+		"a dump of a database that was made anew":        c.dumpOfAnEmptiedDatabase,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.reportTo(t)
@@ -231,4 +232,23 @@ func (c *chain) dumpMeetsRestore(t *testing.T) {
 	}
 	c.everyDumpRight(t, c.today())
 	tried(t, "Chain", "a dump is asked for", "while shards are restored", endedRight)
+}
+
+// dumpOfAnEmptiedDatabase: somebody dropped the restored database and made it
+// anew. The identity says nothing of it; the dump must not be an empty one.
+func (c *chain) dumpOfAnEmptiedDatabase(t *testing.T) {
+	c.trial(t, nil)
+	c.inter.Query(t, "", `DROP DATABASE "sensu_db"`)
+	c.inter.Query(t, "", `CREATE DATABASE "sensu_db" WITH NAME "main"`)
+	seq := c.ask("", &pb.DumpRequested{Measurement: "cpu", From: c.today()})
+	e := c.await("the end of the dump", seq, func(e events.Event) bool {
+		return e.Subject == events.DumpCompleted || e.Subject == events.DumpFailed
+	})
+	if f, ok := e.Message.(*pb.DumpFailed); !ok || !strings.Contains(f.GetError(), "dropped since") {
+		t.Errorf("a dump of an emptied database: %s", e.Data)
+	}
+	c.everyDumpRight(t, c.today()) // the good one stands
+	c.trial(t, nil)
+	c.ended(t, 1)
+	tried(t, "Chain", "the restored database dropped and made anew by somebody", "before a dump is asked for", saidFailed)
 }

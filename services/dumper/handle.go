@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -131,7 +132,31 @@ func (p *dumper) identity(ctx context.Context, restoreID string) (intermediary.I
 	case restoreID != "" && id.RestoreID != restoreID:
 		return id, events.Permanent(fmt.Errorf("look at %s: the restore of %s stands there: %w", p.cfg.URL, id.Day, errSuperseded))
 	}
-	return id, nil
+	return id, p.stands(ctx, id)
+}
+
+// errGone says that what a restore put there is not there any more, although no
+// other restore says that it took its place.
+var errGone = errors.New("its database was dropped since; restore the day again")
+
+// stands makes sure that the restored database is the one that stands there: a
+// DROP DATABASE that came late, from a restore that was frozen for a while,
+// leaves the identity as it was. A user who may not list shards cannot tell.
+func (p *dumper) stands(ctx context.Context, id intermediary.Identity) error {
+	if id.Shard == 0 {
+		return nil
+	}
+	shards, err := p.http.Shards(ctx)
+	if errors.Is(err, influx.ErrUnauthorized) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("show shards of the intermediary: %w", err)
+	}
+	if !slices.ContainsFunc(shards, func(s influx.ShardInfo) bool { return s.ID == id.Shard && s.Database == p.cfg.Database }) {
+		return fmt.Errorf("look at %s: the restore of %s: %w", p.cfg.URL, id.Day, errGone)
+	}
+	return nil
 }
 
 // dumpDays writes one dump a day.

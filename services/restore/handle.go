@@ -69,6 +69,9 @@ func (r *restore) handle(ctx context.Context, d *events.Delivery) ([]proto.Messa
 	if err := r.load(ctx, j, src); err != nil {
 		return nil, events.Step("load", err)
 	}
+	if identity.Shard, err = r.newestShard(ctx); err != nil {
+		return nil, events.Step("identity", err)
+	}
 	verdict, err := r.drill(ctx, j, src)
 	if err != nil {
 		return nil, events.Step("drill", err)
@@ -118,6 +121,22 @@ func (r *restore) load(ctx context.Context, j *job, src *source) error {
 	j.log.Info().Int("shards", len(src.shards)).Int64("bytes", src.bytes()).Str("mode", r.cfg.Mode).
 		Dur("duration", r.now().Sub(begin)).Msg("shards restored")
 	return nil
+}
+
+// newestShard is the highest id among the restored shards. It is asked for
+// before the drill: what the drill then proves stands in that shard's database.
+func (r *restore) newestShard(ctx context.Context) (uint64, error) {
+	shards, err := r.http.Shards(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("show shards of the intermediary: %w", err)
+	}
+	var newest uint64
+	for _, s := range shards {
+		if s.Database == r.cfg.Database {
+			newest = max(newest, s.ID)
+		}
+	}
+	return newest, nil
 }
 
 // release says that the restore is whole: from now on dumpers may read it. What

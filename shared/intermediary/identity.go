@@ -39,6 +39,9 @@ type Identity struct {
 	State State `json:"state"`
 	// Cutoff is that of the backup.
 	Cutoff time.Time `json:"cutoff"`
+	// Shard is one of the restored shards, 0 if there is none. A database that
+	// was dropped since and made anew has others.
+	Shard uint64 `json:"shard,omitempty"`
 	// Beyond is how many values the restored database held after the cut-off.
 	// More of them later means that somebody writes there.
 	Beyond int64 `json:"beyond"`
