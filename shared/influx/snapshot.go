@@ -16,6 +16,7 @@ import (
 const (
 	typeShardBackup     = 0
 	typeMetastoreBackup = 1
+	typeDatabaseInfo    = 3
 	typeMetastoreUpdate = 6
 	typeShardUpdate     = 7
 )
@@ -144,7 +145,9 @@ func (s *Snapshot) Metastore(ctx context.Context) ([]byte, error) {
 // Shard streams a shard's archive, a tar, as the server sends it. Only files
 // changed after since are in it; the zero time means all. The end of the stream
 // proves nothing: a server that dies or deletes the shard meanwhile ends it
-// likewise. The caller verifies what came, and closes the reader.
+// likewise, and one under load leaves out what it holds in memory. The caller
+// verifies what came, and closes the reader; [Snapshot.Flush] before it and
+// [Snapshot.Answers] after it say the rest.
 func (s *Snapshot) Shard(ctx context.Context, id uint64, since time.Time) (io.ReadCloser, error) {
 	c, err := s.send(ctx, request{Type: typeShardBackup, ShardID: id, Since: since})
 	if err != nil {

@@ -34,8 +34,8 @@ type Manifest struct {
 	RetentionPolicies []RetentionPolicy `json:"retentionPolicies"`
 	Meta              Stored            `json:"meta"`
 	Shards            []Shard           `json:"shards"`
-	// Deleted are the shards that production's retention deleted while the
-	// backup ran. They are not stored.
+	// Deleted are the shards that production deleted while the backup ran. They
+	// are not stored.
 	Deleted []uint64 `json:"deleted,omitempty"`
 }
 
@@ -85,6 +85,9 @@ type Shard struct {
 	Files []File `json:"files"`
 	// Counts is the shard's fingerprint.
 	Counts Fingerprint `json:"counts"`
+	// Unwritten says that production lists the shard and has nothing behind it,
+	// as a server does that makes shards ahead. Its archive is empty.
+	Unwritten bool `json:"unwritten,omitempty"`
 }
 
 // File is one file in a shard's archive.

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"nightshard/shared/influx"
+	"nightshard/shared/night"
+	"nightshard/shared/objstore"
+	"nightshard/shared/tsm"
+)
+
+// shardTries bounds how often a shard is read that was not read whole.
+const shardTries = 5
+
+// shard stores one shard. One that is not whole is read again a few times, if
+// production still has it.
+func (h *haul) shard(ctx context.Context, key night.ShardKey) (night.Shard, error) {
+	store := func() (night.Shard, error) {
+		s, err := h.whole(ctx, key)
+		if err != nil && h.deleted(ctx, key) {
+			return night.Shard{}, backoff.Permanent(errDeleted)
+		}
+		return s, err
+	}
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval = time.Second
+	s, err := backoff.Retry(ctx, store, backoff.WithBackOff(wait), backoff.WithMaxTries(shardTries),
+		backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, d time.Duration) {
+			h.j.log.Warn().Err(err).Uint64("shard", key.ID).Dur("wait", d).Msg("shard is read again")
+		}))
+	if err != nil {
+		return night.Shard{}, fmt.Errorf("store shard %d: %w", key.ID, err)
+	}
+	return s, nil
+}
+
+// whole stores a shard between two counts of it. Five things together say that
+// the archive is whole: production's cache was on disk before it was asked for;
+// the archive's own structure and checksums; the shard was still in service
+// when its stream had ended; the archive holds as many values as were counted;
+// and at the end of the backup production still lists the shard.
+func (h *haul) whole(ctx context.Context, key night.ShardKey) (night.Shard, error) {
+	before, err := h.count(ctx, key, h.cutoff, h.counters)
+	if err != nil {
+		return night.Shard{}, err
+	}
+	s, archive, err := h.archive(ctx, key, before)
+	if err != nil {
+		return night.Shard{}, err
+	}
+	after, err := h.count(ctx, key, h.cutoff, h.counters)
+	if err != nil {
+		return night.Shard{}, err
+	}
+	s.Counts = night.NewFingerprint(before, after)
+	return s, holds(archive, s)
+}
+
+// archive stores the archive of a shard.
+func (h *haul) archive(ctx context.Context, key night.ShardKey, before night.Counts) (night.Shard, *tsm.Archive, error) {
+	switch err := h.flush(ctx, key); {
+	case errors.Is(err, errNotLoaded):
+		return h.unwritten(ctx, key, before)
+	case err != nil:
+		return night.Shard{}, nil, err
+	}
+	s, archive, err := h.stream(ctx, key)
+	if err != nil {
+		return night.Shard{}, nil, err
+	}
+	// DROP SHARD takes the files away before the shard leaves the lists, and an
+	// archive that lacks them looks whole.
+	if err := h.snapshot.Answers(ctx, key.ID); err != nil {
+		return night.Shard{}, nil, fmt.Errorf("ask whether the shard is still there: %w", err)
+	}
+	return s, archive, nil
+}
+
+const (
+	// flushWait bounds how long production may need until what it holds of a
+	// shard in memory is in files. After a DELETE an idle shard gives nothing
+	// for up to ten seconds.
+	flushWait = 30 * time.Second
+	// flushPause lies between two questions.
+	flushPause = 500 * time.Millisecond
+)
+
+// flush has production write what it holds of a shard in memory: under load it
+// silently leaves that out of an archive.
+func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
+	flush := func() (struct{}, error) {
+		err := h.snapshot.Flush(ctx, key.ID)
+		switch {
+		case errors.Is(err, influx.ErrNoData):
+			loaded, listErr := h.snapshot.Loaded(ctx, h.cfg.Database)
+			if listErr == nil && !loaded[key.ID] {
+				err = backoff.Permanent(errNotLoaded)
+			}
+		case err != nil && !errors.Is(err, influx.ErrBusy):
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err //nolint:wrapcheck // it names the shard
+	}
+	_, err := backoff.Retry(ctx, flush, backoff.WithBackOff(backoff.NewConstantBackOff(flushPause)),
+		backoff.WithMaxElapsedTime(flushWait), backoff.WithNotify(func(err error, _ time.Duration) {
+			h.j.log.Debug().Err(err).Uint64("shard", key.ID).Msg("shard is flushed again")
+		}))
+	return err //nolint:wrapcheck // it names the shard
+}
+
+// stream passes one shard from production to Swift, verifying it on the way.
+func (h *haul) stream(ctx context.Context, key night.ShardKey) (night.Shard, *tsm.Archive, error) {
+	name := night.ShardName{Database: h.cfg.Database, RetentionPolicy: key.RetentionPolicy, ID: key.ID}
+	var last *tsm.Reader
+	source := func(ctx context.Context) (io.ReadCloser, error) {
+		body, err := h.snapshot.Shard(ctx, key.ID, time.Time{})
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the server and the shard
+		}
+		last = tsm.NewReader(body, archiveOptions(name))
+		return verified{Reader: &metered{Reader: last, n: &h.bytes}, Closer: body}, nil
+	}
+	object := name.Object(h.j.day)
+	sent, err := h.store.Put(ctx, h.j.container(), h.place(object), source, objstore.PutOptions{ContentType: "application/x-tar"})
+	if err != nil {
+		return night.Shard{}, nil, fmt.Errorf("stream to %s: %w", h.place(object), err)
+	}
+	archive := last.Archive()
+	s := record(key, stored(object, sent))
+	for _, f := range archive.Files {
+		s.Files = append(s.Files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
+	}
+	h.j.log.Debug().Uint64("shard", key.ID).Int64("bytes", s.Bytes).Msg("shard stored")
+	return s, archive, nil
+}
+
+// record is a shard as the manifest lists it.
+func record(key night.ShardKey, s night.Stored) night.Shard {
+	return night.Shard{
+		Stored: s, ID: key.ID, RetentionPolicy: key.RetentionPolicy,
+		Start: key.Start.UTC(), End: key.End.UTC(), Files: []night.File{},
+	}
+}
+
+// errCacheLeftOut says that an archive holds fewer values than the server
+// counted before it was read.
+var errCacheLeftOut = errors.New("the archive holds fewer values than production had before: its cache was left out")
+
+// holds checks the values counted in the archive's blocks against the counts
+// taken before: under write load a server silently leaves out what is still in
+// its cache. Deletes make an archive hold more, never fewer, than is counted
+// after them, so the least of both counts is what it must reach.
+func holds(a *tsm.Archive, s night.Shard) error {
+	for m, fields := range s.Counts {
+		for field, want := range fields {
+			if got := a.Counts[tsm.FieldKey{Measurement: m, Field: field}]; got < want.Min {
+				return fmt.Errorf("check shard %d, %q field %q: %d of %d values: %w", s.ID, m, field, got, want.Min, errCacheLeftOut)
+			}
+		}
+	}
+	return nil
+}
+
+// archiveOptions store a plain archive as it came, byte by byte, and give one
+// that plain `influxd restore` would misplace the entry paths that lead it
+// right.
+func archiveOptions(name night.ShardName) tsm.Options {
+	opts := tsm.Options{Count: true}
+	if name.Detour() {
+		opts.Rename = tsm.RenameInto(name.EntryFolder())
+	}
+	return opts
+}
+
+// verified joins the verifying reader with the connection that it reads from.
+type verified struct {
+	io.Reader
+	io.Closer
+}
+
+// metered adds what is read to a counter.
+type metered struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	m.n.Add(int64(n))
+	return n, err //nolint:wrapcheck // io.EOF must pass as it is
+}
+
+func stored(object string, sent objstore.Object) night.Stored {
+	s := night.Stored{Object: object, Bytes: sent.Size, MD5: sent.MD5}
+	if sent.Listed != sent.MD5 {
+		s.Listed = sent.Listed
+	}
+	return s
+}
