@@ -22,8 +22,9 @@ const shardTries = 5
 // shard stores one shard. One that is not whole is read again a few times, if
 // production still has it.
 func (h *haul) shard(ctx context.Context, key night.ShardKey) (night.Shard, error) {
+	var had int64 // values in it when it was first looked at
 	store := func() (night.Shard, error) {
-		s, err := h.whole(ctx, key)
+		s, err := h.whole(ctx, key, &had)
 		if err != nil && h.deleted(ctx, key) {
 			return night.Shard{}, backoff.Permanent(errDeleted)
 		}
@@ -47,12 +48,15 @@ func (h *haul) shard(ctx context.Context, key night.ShardKey) (night.Shard, erro
 // the archive's own structure and checksums; the shard was still in service
 // when its stream had ended; the archive holds as many values as were counted;
 // and at the end of the backup production still lists the shard.
-func (h *haul) whole(ctx context.Context, key night.ShardKey) (night.Shard, error) {
+//
+// had keeps the most values that any try counted.
+func (h *haul) whole(ctx context.Context, key night.ShardKey, had *int64) (night.Shard, error) {
 	before, err := h.count(ctx, key, h.cutoff, h.counters)
 	if err != nil {
 		return night.Shard{}, err
 	}
-	s, archive, err := h.archive(ctx, key, before)
+	*had = max(*had, before.Sum())
+	s, archive, err := h.archive(ctx, key, *had)
 	if err != nil {
 		return night.Shard{}, err
 	}
@@ -65,10 +69,10 @@ func (h *haul) whole(ctx context.Context, key night.ShardKey) (night.Shard, erro
 }
 
 // archive stores the archive of a shard.
-func (h *haul) archive(ctx context.Context, key night.ShardKey, before night.Counts) (night.Shard, *tsm.Archive, error) {
+func (h *haul) archive(ctx context.Context, key night.ShardKey, had int64) (night.Shard, *tsm.Archive, error) {
 	switch err := h.flush(ctx, key); {
 	case errors.Is(err, errNotLoaded):
-		return h.unwritten(ctx, key, before)
+		return h.unwritten(ctx, key, had)
 	case err != nil:
 		return night.Shard{}, nil, err
 	}

@@ -21,9 +21,9 @@ const emptyArchive = 1024
 // name, and where no point ever comes that stays so. A shard that could not be
 // opened when the server started looks the same, so one that had a value just
 // now, or a file in an earlier backup, is an error.
-func (h *haul) unwritten(ctx context.Context, key night.ShardKey, before night.Counts) (night.Shard, *tsm.Archive, error) {
-	if n := before.Sum(); n > 0 {
-		return night.Shard{}, nil, fmt.Errorf("look for shard %d, which had %d values just now: %w", key.ID, n, errNotLoaded)
+func (h *haul) unwritten(ctx context.Context, key night.ShardKey, had int64) (night.Shard, *tsm.Archive, error) {
+	if had > 0 {
+		return night.Shard{}, nil, fmt.Errorf("look for shard %d, which had %d values just now: %w", key.ID, had, errNotLoaded)
 	}
 	m, err := h.earlier()
 	if err != nil {
