@@ -333,4 +333,3 @@ func TestWhatWasDeletedStaysDeletedBetweenAllServers(t *testing.T) {
 		})
 	}
 }
-

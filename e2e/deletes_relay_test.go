@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -96,13 +97,15 @@ func (r *shardRelay) pass(client net.Conn) {
 			return
 		}
 	}
-	server, err := net.Dial("tcp", r.target)
+	// A small window: production must not be far ahead of the client.
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10) })
+	}}
+	server, err := d.Dial("tcp", r.target)
 	if err != nil {
 		return
 	}
 	defer func() { _ = server.Close() }()
-	// A small window: production must not be far ahead of the client.
-	_ = server.(*net.TCPConn).SetReadBuffer(16 << 10) //nolint:forcetypeassert // it is one
 	if _, err := server.Write(line); err != nil {
 		return
 	}
