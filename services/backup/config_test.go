@@ -21,7 +21,7 @@ func TestEverySettingIsKnownToAllServices(t *testing.T) {
 func TestWrongSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	good := config{
-		Common: service.Common{TimeZone: "Europe/Berlin", Replicas: 1, IdleTimeout: time.Second, LogLevel: "info"}, Day: "today", Schedule: "off",
+		Common: service.Common{TimeZone: "Europe/Berlin", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, LogLevel: "info"}, Day: "today", Schedule: "off",
 		Parallel: 1, Counters: 1, AckWait: time.Second, RetryWait: time.Second,
 	}
 	if problems := good.Problems(); len(problems) > 0 {
@@ -32,6 +32,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"NIGHTSHARD_SCHEDULE":        func(c *config) { c.Schedule = "55 23" },
 		"NIGHTSHARD_PARALLEL":        func(c *config) { c.Parallel = 0 },
 		"NIGHTSHARD_IDLE_TIMEOUT":    func(c *config) { c.IdleTimeout = -1 },
+		"NIGHTSHARD_WORK_TIMEOUT":    func(c *config) { c.WorkTimeout = 0 },
 		"NIGHTSHARD_RETRY_WAIT":      func(c *config) { c.RetryWait = 0 },
 		"NIGHTSHARD_TIMEZONE":        func(c *config) { c.TimeZone = "Mars" },
 		"NIGHTSHARD_STREAM_REPLICAS": func(c *config) { c.Replicas = 4 },

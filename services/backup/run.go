@@ -43,7 +43,7 @@ func run(ctx context.Context, e env) error {
 // newBackup makes the worker from the settings, which Problems has checked.
 func newBackup(cfg *config, bus *events.Bus) (*backup, error) {
 	http, err := influx.NewClient(influx.ClientConfig{
-		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout,
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout,
 	})
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_PRODUCTION_URL: %v", err)}}

@@ -41,7 +41,7 @@ func run(ctx context.Context, e env) error {
 // newDumper makes the worker from the settings, which Problems has checked.
 func newDumper(cfg *config, bus *events.Bus) (*dumper, error) {
 	http, err := influx.NewClient(influx.ClientConfig{
-		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, ChunkSize: cfg.Records,
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout, ChunkSize: cfg.Records,
 	})
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_INTERMEDIARY_URL: %v", err)}}

@@ -49,7 +49,8 @@ func (c *config) Problems() []string {
 	}
 	return append(problems, service.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
-		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_ACK_WAIT": int64(c.AckWait),
+		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_WORK_TIMEOUT": int64(c.WorkTimeout),
+		"NIGHTSHARD_ACK_WAIT":   int64(c.AckWait),
 		"NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
 	})...)
 }

@@ -44,7 +44,7 @@ func run(ctx context.Context, e env) error {
 // newRestore makes the worker from the settings, which Problems has checked.
 func newRestore(cfg *config, bus *events.Bus) (*restore, error) {
 	http, err := influx.NewClient(influx.ClientConfig{
-		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout,
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout,
 	})
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_INTERMEDIARY_URL: %v", err)}}
@@ -55,7 +55,7 @@ func newRestore(cfg *config, bus *events.Bus) (*restore, error) {
 	}
 	return &restore{
 		cfg: cfg, host: host, http: http,
-		snapshot: influx.NewSnapshot(influx.SnapshotConfig{Addr: cfg.Snapshot, IdleTimeout: cfg.IdleTimeout}),
+		snapshot: influx.NewSnapshot(influx.SnapshotConfig{Addr: cfg.Snapshot, IdleTimeout: cfg.IdleTimeout, UploadTimeout: cfg.WorkTimeout}),
 		dumpers:  bus.Consumers, progress: bus.Progress, now: time.Now,
 	}, nil
 }

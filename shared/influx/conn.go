@@ -20,9 +20,17 @@ type conn struct {
 }
 
 func newConn(ctx context.Context, c net.Conn, idle time.Duration) *conn {
+	made := &conn{Conn: c, idle: idle, stop: func() bool { return true }}
+	made.follow(ctx)
+	return made
+}
+
+// follow has the connection end with another context from now on.
+func (c *conn) follow(ctx context.Context) {
+	c.stop()
+	c.ctx = ctx
 	// A deadline in the past wakes a read or write that waits.
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	return &conn{Conn: c, ctx: ctx, idle: idle, stop: stop}
+	c.stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }
 
 // Read implements io.Reader.
@@ -69,7 +77,7 @@ func (c *conn) explain(err error) error {
 	case err == nil:
 		return nil
 	case c.ctx.Err() != nil:
-		return c.ctx.Err()
+		return context.Cause(c.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no byte moved for %s: %w", c.idle, ErrStalled)
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):

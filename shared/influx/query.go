@@ -43,6 +43,8 @@ func (c *Client) Exec(ctx context.Context, database, statement string) error {
 func (c *Client) post(ctx context.Context, database, statement string, again bool) ([]Series, error) {
 	ctx, cancel := c.within(ctx, c.cfg.TotalTimeout)
 	defer cancel()
+	ctx, answered := watch(ctx, c.cfg.Timeout, c.alive)
+	defer answered()
 	params := url.Values{"q": {statement}}
 	if database != "" {
 		params.Set("db", database)
@@ -58,6 +60,7 @@ func (c *Client) post(ctx context.Context, database, statement string, again boo
 		req.Header["Idempotency-Key"] = nil
 	}
 	resp, err := c.do(req, "query")
+	answered()
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +123,8 @@ func seriesOf(answer *client.Response) ([]Series, error) {
 func (c *Client) WritePoints(ctx context.Context, database, policy string, lines []byte) error {
 	ctx, cancel := c.within(ctx, c.cfg.TotalTimeout)
 	defer cancel()
+	ctx, answered := watch(ctx, c.cfg.Timeout, c.alive)
+	defer answered()
 	params := url.Values{"db": {database}, "precision": {"ns"}}
 	if policy != "" {
 		params.Set("rp", policy)

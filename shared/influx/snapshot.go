@@ -255,6 +255,14 @@ func (s *Snapshot) UploadShard(ctx context.Context, newID uint64, src io.Reader)
 	if err := c.closeWrite(); err != nil {
 		return fmt.Errorf("upload shard %d to %s: %w", newID, s.cfg.Addr, err)
 	}
+	return s.awaitTaken(ctx, c, newID)
+}
+
+// awaitTaken waits until the server has taken an upload in.
+func (s *Snapshot) awaitTaken(ctx context.Context, c *conn, newID uint64) error {
+	ctx, stop := watch(ctx, s.cfg.IdleTimeout, s.alive)
+	defer stop()
+	c.follow(ctx)
 	c.idle = s.cfg.UploadTimeout
 	answer, err := io.ReadAll(io.LimitReader(c, 1024))
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 func (c *Client) Stream(ctx context.Context, database, statement string, row func(columns []string, values [][]byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ctx, answered := watch(ctx, c.cfg.Timeout, c.alive)
+	defer answered()
 	params := url.Values{
 		"q": {statement}, "db": {database}, "chunked": {"true"}, "chunk_size": {strconv.Itoa(c.cfg.ChunkSize)},
 	}
@@ -28,6 +30,7 @@ func (c *Client) Stream(ctx context.Context, database, statement string, row fun
 		return err
 	}
 	resp, err := c.do(req, "query")
+	answered()
 	if err != nil {
 		return err
 	}

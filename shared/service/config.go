@@ -24,7 +24,10 @@ type Common struct {
 	LogLevel      string `envconfig:"NIGHTSHARD_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat     string `envconfig:"NIGHTSHARD_LOG_FORMAT" desc:"json or console; console is the default on a terminal"`
 	// IdleTimeout is for every server that is asked: InfluxDB and Swift.
-	IdleTimeout  time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
+	IdleTimeout time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
+	// WorkTimeout is for InfluxDB: before an answer it may be silent for longer,
+	// as long as it answers other questions within IdleTimeout.
+	WorkTimeout  time.Duration `envconfig:"NIGHTSHARD_WORK_TIMEOUT" default:"30m" desc:"how long InfluxDB may work on one query, or take in one shard, before the call fails"`
 	SegmentBytes int64         `envconfig:"NIGHTSHARD_SEGMENT_BYTES" default:"0" desc:"size above which an object is stored in segments of that size; 0 is Swift's own limit, about 5 GiB"`
 }
 
@@ -82,6 +85,7 @@ func known() []string {
 		"NIGHTSHARD_STREAM_REPLICAS",
 		"NIGHTSHARD_SUBJECT_PREFIX",
 		"NIGHTSHARD_TIMEZONE",
+		"NIGHTSHARD_WORK_TIMEOUT",
 	}
 }
 
