@@ -57,6 +57,7 @@ type Proxy struct {
 	target   string
 	plan     func(conn int) []Fault
 	accepted int
+	passed   []*Passed // of each connection
 	open     map[*proxyConn]struct{}
 	release  chan struct{} // closed to end all stalls so far
 	held     bool          // nothing passes until then
@@ -99,6 +100,36 @@ func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
+}
+
+// Passed is what a connection has carried so far.
+type Passed struct {
+	// Head are the first bytes from the client, at most 16.
+	Head []byte
+	// FromClient and FromServer are how many bytes came.
+	FromClient, FromServer int64
+}
+
+// Passed says what the connection with this number has carried so far, 1 for
+// the first one since the proxy started.
+func (p *Proxy) Passed(conn int) Passed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *p.passed[conn-1]
+}
+
+// note counts what a connection carries.
+func (p *Proxy) note(to *Passed, dir Direction, b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if dir == FromServer {
+		to.FromServer += int64(len(b))
+		return
+	}
+	to.FromClient += int64(len(b))
+	if room := 16 - len(to.Head); room > 0 {
+		to.Head = append(to.Head[:len(to.Head):len(to.Head)], b[:min(room, len(b))]...)
+	}
 }
 
 // BreakAll resets all connections that are open now.
@@ -180,8 +211,9 @@ func (p *Proxy) connect(client net.Conn) (*proxyConn, error) {
 	p.mu.Lock()
 	p.accepted++
 	number, target, plan := p.accepted, p.target, p.plan
+	c := &proxyConn{proxy: p, gone: make(chan struct{}), passed: &Passed{}}
+	p.passed = append(p.passed, c.passed)
 	p.mu.Unlock()
-	c := &proxyConn{proxy: p, gone: make(chan struct{})}
 	if plan != nil {
 		c.faults = plan(number)
 	}

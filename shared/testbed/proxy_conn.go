@@ -14,6 +14,7 @@ type proxyConn struct {
 	proxy          *Proxy
 	client, server *net.TCPConn
 	faults         []Fault
+	passed         *Passed
 	once           sync.Once
 	gone           chan struct{} // closed when the proxy has ended the connection
 }
@@ -51,9 +52,10 @@ func (c *proxyConn) cut() {
 // source alone is passed on as such (half-close), because InfluxDB's snapshot
 // protocol depends on it.
 func (c *proxyConn) pass(dst, src *net.TCPConn, dir Direction) {
-	err := c.passFaults(dst, src, dir)
+	from := &counted{Reader: src, conn: c, dir: dir}
+	err := c.passFaults(dst, from, dir)
 	if err == nil {
-		_, err = io.Copy(dst, gated{src, c})
+		_, err = io.Copy(dst, gated{from, c})
 	}
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -86,6 +88,20 @@ func (g gated) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// counted notes what is read.
+type counted struct {
+	io.Reader
+	conn *proxyConn
+	dir  Direction
+}
+
+// Read implements io.Reader.
+func (r *counted) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.conn.proxy.note(r.conn.passed, r.dir, p[:n])
+	return n, err
+}
+
 // How a fault ends a connection.
 var (
 	errCut   = errors.New("cut by a fault")
@@ -94,7 +110,7 @@ var (
 
 // passFaults copies up to the last fault of this direction. io.EOF says that
 // the source ended before.
-func (c *proxyConn) passFaults(dst, src *net.TCPConn, dir Direction) error {
+func (c *proxyConn) passFaults(dst *net.TCPConn, src io.Reader, dir Direction) error {
 	var passed int64
 	for _, f := range c.faults {
 		if f.Direction != dir {
@@ -115,7 +131,7 @@ func (c *proxyConn) passFaults(dst, src *net.TCPConn, dir Direction) error {
 }
 
 // apply does what a fault says and returns how many bytes it passed.
-func (c *proxyConn) apply(dst, src *net.TCPConn, f Fault) (int64, error) {
+func (c *proxyConn) apply(dst *net.TCPConn, src io.Reader, f Fault) (int64, error) {
 	switch f.Action {
 	case Cut:
 		return 0, errCut
@@ -129,7 +145,7 @@ func (c *proxyConn) apply(dst, src *net.TCPConn, f Fault) (int64, error) {
 }
 
 // flip passes one byte with its lowest bit changed.
-func flip(dst, src *net.TCPConn) (int64, error) {
+func flip(dst *net.TCPConn, src io.Reader) (int64, error) {
 	var b [1]byte
 	if _, err := io.ReadFull(src, b[:]); err != nil {
 		return 0, err

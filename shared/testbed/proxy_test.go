@@ -64,6 +64,9 @@ func TestProxyWithoutFaultsChangesNothing(t *testing.T) {
 	if p.Accepted() != 1 {
 		t.Errorf("accepted: %d", p.Accepted())
 	}
+	if n := int64(len(body)); string(p.Passed(1).Head) != "0123456789012345" || p.Passed(1).FromClient != n || p.Passed(1).FromServer != n {
+		t.Errorf("%d bytes each way passed as %+v", n, p.Passed(1))
+	}
 }
 
 func TestProxyCutsAfterExactlySoManyBytes(t *testing.T) {

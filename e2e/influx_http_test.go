@@ -1,0 +1,96 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"nightshard/shared/events"
+	"nightshard/shared/testbed"
+)
+
+// unseen says that nothing could show the fault: the answer was another one,
+// and every part of it fitted.
+const unseen outcome = "NOT SEEN: TCP's own checksum is all that guards these bytes"
+
+// hiccups are what can go wrong with one request to InfluxDB's HTTP port.
+func hiccups() []glitch {
+	var all []glitch
+	for _, code := range []int{401, 500, 502, 503} {
+		all = append(all, glitch{fmt.Sprint("answered ", code), testbed.HTTPFault{Action: testbed.Answer, Status: code}, anyRequest})
+	}
+	said := func(_, what string) bool { return what != "/ping" && what != "/write" } // these answer without content
+	return append(all,
+		glitch{"connection ended (FIN)", testbed.HTTPFault{Action: testbed.Drop}, anyRequest},
+		glitch{"connection reset", testbed.HTTPFault{Action: testbed.ResetRequest}, anyRequest},
+		glitch{"done, the answer lost", testbed.HTTPFault{Action: testbed.LoseAnswer}, anyRequest},
+		glitch{"stalled", testbed.HTTPFault{Action: testbed.StallRequest}, anyRequest},
+		glitch{"answer ended (FIN)", testbed.HTTPFault{Action: testbed.CutAnswer}, said},
+		glitch{"answer reset", testbed.HTTPFault{Action: testbed.ResetAnswer}, said},
+		glitch{"answer stalled", testbed.HTTPFault{Action: testbed.StallAnswer}, said},
+		glitch{"answer slow", testbed.HTTPFault{Action: testbed.SlowAnswer, Pause: 100 * time.Millisecond}, said},
+		glitch{"answer short", testbed.HTTPFault{Action: testbed.ShortAnswer}, said},
+		glitch{"bit flipped in the answer", testbed.HTTPFault{Action: testbed.FlipAnswer}, said},
+	)
+}
+
+// hiccupsAt are all the pairs that fit.
+func hiccupsAt(made []request) []try {
+	var out []try
+	for _, q := range made {
+		if !strings.HasSuffix(q.side, " to InfluxDB") {
+			continue
+		}
+		method, what, _ := strings.Cut(q.kind, " ")
+		for _, g := range hiccups() {
+			if g.at(method, what) {
+				out = append(out, try{g, q})
+			}
+		}
+	}
+	return out
+}
+
+func TestNightSurvivesInfluxDBsHTTPPortAtItsWorst(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
+	made, _ := m.trial(t, nil)
+	for _, x := range choose(t, hiccupsAt(made), 30) {
+		t.Run(x.name+"/"+x.at.String(), func(t *testing.T) { m.hiccup(t, x) })
+	}
+}
+
+// hiccup runs one night in which one request goes wrong.
+func (m *mill) hiccup(t *testing.T, x try) {
+	m.reportTo(t)
+	hit := make(chan struct{}, 1)
+	_, failed := m.trial(t, func(q request) testbed.HTTPFault {
+		if q != x.at {
+			return testbed.HTTPFault{}
+		}
+		hit <- struct{}{}
+		return x.fault
+	})
+	if len(hit) == 0 {
+		return // the order of requests was another this time: nothing was tried
+	}
+	tried(t, "InfluxDB", x.name, x.at.String(), m.mastered(t, failed))
+}
+
+// mastered runs the night again if it failed, and checks what it left. Of what
+// had been said to be completed before, there are then two events.
+func (m *mill) mastered(t *testing.T, failed bool) outcome {
+	t.Helper()
+	if !failed {
+		m.right(t, 1)
+		return endedRight
+	}
+	completed := func(subject string) int { return len(m.of(subject, m.today())) + 1 }
+	backups, restores, dumps := completed(events.BackupCompleted), completed(events.RestoreCompleted), completed(events.DumpCompleted)
+	if _, again := m.run(t, true, nil); again {
+		t.Fatalf("the next run failed as well:\n%s", m.story())
+	}
+	m.rightAfter(t, backups, restores, dumps)
+	return saidFailed
+}
