@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +58,7 @@ func TestNightSurvivesInfluxDBsHTTPPortAtItsWorst(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 	made, _ := m.trial(t, nil)
-	for _, x := range choose(t, hiccupsAt(made), 30) {
+	for _, x := range choose(t, hiccupsAt(made), 30, func(x try) string { return x.name + " " + x.at.String() }) {
 		t.Run(x.name+"/"+x.at.String(), func(t *testing.T) { m.hiccup(t, x) })
 	}
 }
@@ -84,6 +86,7 @@ func (m *mill) mastered(t *testing.T, failed bool) outcome {
 	t.Helper()
 	if !failed {
 		m.right(t, 1)
+		m.sameRecords(t)
 		return endedRight
 	}
 	completed := func(subject string) int { return len(m.of(subject, m.today())) + 1 }
@@ -92,5 +95,42 @@ func (m *mill) mastered(t *testing.T, failed bool) outcome {
 		t.Fatalf("the next run failed as well:\n%s", m.story())
 	}
 	m.rightAfter(t, backups, restores, dumps)
+	m.sameRecords(t)
 	return saidFailed
+}
+
+// sameRecords holds every record of the intermediary, and what it says of its
+// shards, against production's. Counts alone say nothing of values and tags.
+func (m *mill) sameRecords(t *testing.T) {
+	t.Helper()
+	for _, statement := range []string{
+		`SELECT * FROM "sensu_db"."main"./.*/ GROUP BY *`, `SELECT * FROM "sensu_db"."two_weeks"./.*/ GROUP BY *`,
+		`SHOW RETENTION POLICIES ON "sensu_db"`, `SHOW FIELD KEYS ON "sensu_db"`, `SHOW SERIES ON "sensu_db"`,
+	} {
+		want, got := m.prod.Query(t, database, statement), m.inter.Query(t, database, statement)
+		if !bytes.Equal(want, got) {
+			t.Errorf("%s: the intermediary answers otherwise than production", statement)
+		}
+	}
+	if want, got := shardTimes(t, m.prod), shardTimes(t, m.inter); !slices.Equal(want, got) {
+		t.Errorf("production has the shards %v, the intermediary %v", want, got)
+	}
+}
+
+// shardTimes gives the policy and the bounds of each shard of the database.
+func shardTimes(t *testing.T, s *testbed.InfluxServer) []string {
+	t.Helper()
+	var out []string
+	for _, r := range ask(t, s, "SHOW SHARDS").Results {
+		for _, series := range r.Series {
+			if series.Name != database {
+				continue
+			}
+			for _, row := range series.Values {
+				out = append(out, fmt.Sprint(row[2], row[4], row[5]))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }

@@ -107,7 +107,7 @@ func compareText(a, b string) int {
 func TestNightSurvivesInfluxDBsSnapshotPortAtItsWorst(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
-	for _, s := range choose(t, snags(m.wires(t)), 30) {
+	for _, s := range choose(t, snags(m.wires(t)), 30, func(s snag) string { return s.name + " " + s.where() }) {
 		t.Run(fmt.Sprintf("%s/%s/%d at %d", s.where(), s.name, s.n, s.fault.After), func(t *testing.T) { m.snagged(t, s) })
 	}
 }
