@@ -385,6 +385,7 @@ func scenes() []scene {
 // of the scenes: all of them, or n.
 func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T) string, run func(*mill, *testing.T, T, scene)) {
 	t.Helper()
+	var taken sync.Map // by name, of all scenes
 	for _, s := range scenes() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -393,6 +394,9 @@ func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T
 			made, _ := m.run(t, s.second, nil)
 			m.right(t, m.runs(s.second))
 			for _, x := range choose(t, list(made), n, name) {
+				if _, again := taken.LoadOrStore(name(x), true); again && *faults == "each" {
+					continue // in another scene
+				}
 				t.Run(name(x), func(t *testing.T) {
 					m.reportTo(t)
 					run(m, t, x, s)
@@ -431,26 +435,28 @@ func (m *mill) of(subject, day string) []events.Event {
 }
 
 // choose gives n of the trials, one of each name, or all of them, as the flags
-// say.
+// say, in an order of chance.
 func choose[T any](t *testing.T, trials []T, n int, name func(T) string) []T {
 	t.Helper()
-	switch *faults {
-	case "all":
-		return trials
-	case "each":
-		had := map[string]bool{}
-		return slices.DeleteFunc(trials, func(x T) bool {
-			again := had[name(x)]
-			had[name(x)] = true
-			return again
-		})
-	}
 	s := *seed
 	if s == 0 {
 		s = rand.Uint64()
 	}
-	t.Logf("%d of %d faults, chosen by -seed %d", min(n, len(trials)), len(trials), s)
 	random := rand.New(rand.NewPCG(s, 1))
 	random.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
-	return trials[:min(n, len(trials))]
+	of := len(trials)
+	switch *faults {
+	case "all":
+	case "each":
+		had := map[string]bool{}
+		trials = slices.DeleteFunc(trials, func(x T) bool {
+			again := had[name(x)]
+			had[name(x)] = true
+			return again
+		})
+	default:
+		trials = trials[:min(n, len(trials))]
+	}
+	t.Logf("%d of %d faults, chosen by -seed %d", len(trials), of, s)
+	return trials
 }
