@@ -162,7 +162,7 @@ func (r *restore) writeShards(ctx context.Context, j *job, src *source, ids map[
 	for _, s := range src.shards {
 		g.Go(func() error {
 			dir := filepath.Join(root, s.RetentionPolicy, strconv.FormatUint(ids[s.ID], 10))
-			err := r.shardBody(gctx, j, s, tsm.Options{}, func(body io.Reader) error { return r.unpack(dir, body) })
+			_, err := r.shardBody(gctx, j, s, tsm.Options{}, func(body io.Reader) error { return r.unpack(dir, body) })
 			if err != nil {
 				return fmt.Errorf("restore shard %d: %w", s.ID, err)
 			}

@@ -36,6 +36,9 @@ func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkPlaces(ctx, src, ids); err != nil {
+		return fmt.Errorf("check database %q: %w", r.cfg.Database, err)
+	}
 	var bytes, done atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Parallel)
@@ -86,12 +89,16 @@ func (r *restore) create(ctx context.Context, blob []byte, shards int) (map[uint
 // when a connection breaks: the same files once more do no harm.
 func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uint64, bytes *atomic.Int64) error {
 	upload := func() (struct{}, error) {
-		return struct{}{}, r.shardBody(ctx, j, s, tsm.Options{
+		sent, err := r.shardBody(ctx, j, s, tsm.Options{
 			Rename:     tsm.RenameInto(fmt.Sprintf("%s/%s/%d", r.cfg.Database, s.RetentionPolicy, id)),
-			Tombstones: true, Memory: heldFile, Spool: r.spool,
+			Tombstones: true, Memory: heldFile, Spool: r.spool, Count: true,
 		}, func(body io.Reader) error {
 			return r.snapshot.UploadShard(ctx, id, &metered{Reader: body, n: bytes})
 		})
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, r.arrived(ctx, j, id, sent)
 	}
 	_, err := backoff.Retry(ctx, upload, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, d time.Duration) {
@@ -140,7 +147,7 @@ func (r *restore) spool() (tsm.Spool, error) {
 
 // shardBody gives use the shard's archive, verified as it passes: by its own
 // checksums, by Swift's MD5, and file by file by the manifest's SHA-256.
-func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm.Options, use func(io.Reader) error) error {
+func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm.Options, use func(io.Reader) error) (*tsm.Archive, error) {
 	var archive *tsm.Archive
 	err := r.store.Get(ctx, j.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
 		if o.Size != s.Bytes {
@@ -158,9 +165,9 @@ func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("get %s: %w", s.Object, err)
+		return nil, fmt.Errorf("get %s: %w", s.Object, err)
 	}
-	return sameFiles(s, archive)
+	return archive, sameFiles(s, archive)
 }
 
 // sameFiles holds the files that came back against the manifest.
