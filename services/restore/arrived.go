@@ -61,8 +61,8 @@ func samePolicies(want, made influx.DatabaseMeta) error {
 	return nil
 }
 
-// errDamaged says that the server holds something else than was sent.
-var errDamaged = errors.New("the server holds something else than was sent")
+// errNotAsSent says that the server holds something else than was sent.
+var errNotAsSent = errors.New("the server holds something else than was sent")
 
 // arrived streams the shard back and compares it with what was sent, file by
 // file. An upload has no answer, and the counts of the drill do not show a
@@ -76,7 +76,7 @@ func (r *restore) arrived(ctx context.Context, j *job, id uint64, sent *tsm.Arch
 		defer func() { _ = body.Close() }()
 		held, err := tsm.Verify(body, tsm.Options{Count: true})
 		if _, bad := errors.AsType[*tsm.CorruptError](err); bad {
-			err = fmt.Errorf("%w: %w", errDamaged, err)
+			err = fmt.Errorf("%w: %w", errNotAsSent, err)
 		}
 		return held, err
 	}, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0))
@@ -86,7 +86,7 @@ func (r *restore) arrived(ctx context.Context, j *job, id uint64, sent *tsm.Arch
 	bad, others := compareFiles(sent.Sent, held.Files)
 	switch {
 	case len(bad) > 0 && others == 0:
-		return fmt.Errorf("read back: %s: %w", strings.Join(bad, "; "), errDamaged)
+		return fmt.Errorf("read back: %s: %w", strings.Join(bad, "; "), errNotAsSent)
 	case others == 0:
 		return nil
 	}
@@ -119,7 +119,7 @@ func compareFiles(sent, held []tsm.File) (bad []string, others int) {
 func sameCounts(sent, held *tsm.Archive) error {
 	for key, n := range sent.Counts {
 		if held.Counts[key] != n && !sent.Inexact[key] && !held.Inexact[key] {
-			return fmt.Errorf("read back %q field %q: %d values, %d were sent: %w", key.Measurement, key.Field, held.Counts[key], n, errDamaged)
+			return fmt.Errorf("read back %q field %q: %d values, %d were sent: %w", key.Measurement, key.Field, held.Counts[key], n, errNotAsSent)
 		}
 	}
 	return nil

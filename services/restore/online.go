@@ -110,14 +110,18 @@ func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uin
 	return nil
 }
 
-// errDamaged says that an archive is not the one that the manifest describes.
-var errDamaged = errors.New("it is damaged in Swift")
+// errStoredDamaged says that an archive is not the one that the manifest
+// describes.
+var errStoredDamaged = errors.New("it is damaged in Swift")
 
 // final ends the restore of a day of which an archive was read several times and
 // was damaged each time: it will be so at the next attempt.
 func final(err error) error {
 	_, corrupt := errors.AsType[*tsm.CorruptError](err)
-	if corrupt || errors.Is(err, errDamaged) {
+	if errors.Is(err, errNotAsSent) {
+		return err // what is in Swift is good
+	}
+	if corrupt || errors.Is(err, errStoredDamaged) {
 		return events.Permanent(err)
 	}
 	return err
@@ -151,10 +155,10 @@ func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm
 	var archive *tsm.Archive
 	err := r.store.Get(ctx, j.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
 		if o.Size != s.Bytes {
-			return fmt.Errorf("get %s: %d bytes, the manifest says %d: %w", s.Object, o.Size, s.Bytes, errDamaged)
+			return fmt.Errorf("get %s: %d bytes, the manifest says %d: %w", s.Object, o.Size, s.Bytes, errStoredDamaged)
 		}
 		if o.MD5 != "" && o.MD5 != s.MD5 {
-			return fmt.Errorf("get %s: it is stored with MD5 %s, the manifest says %s: %w", s.Object, o.MD5, s.MD5, errDamaged)
+			return fmt.Errorf("get %s: it is stored with MD5 %s, the manifest says %s: %w", s.Object, o.MD5, s.MD5, errStoredDamaged)
 		}
 		reader := tsm.NewReader(body, opts)
 		defer func() { _ = reader.Close() }() // it never fails
@@ -187,7 +191,7 @@ func sameFiles(s night.Shard, a *tsm.Archive) error {
 	for _, p := range problems {
 		texts = append(texts, p.String())
 	}
-	return fmt.Errorf("check files of shard %d: %s: %w", s.ID, strings.Join(texts, "; "), errDamaged)
+	return fmt.Errorf("check files of shard %d: %s: %w", s.ID, strings.Join(texts, "; "), errStoredDamaged)
 }
 
 // metered adds what is read to a counter.
