@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -49,6 +50,9 @@ type Client struct {
 	cfg  ClientConfig
 	base *url.URL
 	http *http.Client
+
+	listing sync.Mutex              // held while fields are listed
+	fields  map[[2]string]fieldList // by database and policy
 }
 
 // NewClient makes a client; it does not connect yet.

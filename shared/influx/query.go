@@ -30,22 +30,35 @@ type Series struct {
 // Query runs one statement that only reads and whose answer is small. Numbers
 // are json.Number. An answer that the server cuts is an error.
 func (c *Client) Query(ctx context.Context, database, statement string) ([]Series, error) {
-	return c.post(ctx, database, statement, true)
+	all, err := c.post(ctx, database, []string{statement}, true)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// queries runs several such statements, one after the other, in one request.
+func (c *Client) queries(ctx context.Context, database string, statements []string) ([][]Series, error) {
+	return c.post(ctx, database, statements, true)
 }
 
 // Exec runs one statement that changes something.
 func (c *Client) Exec(ctx context.Context, database, statement string) error {
-	_, err := c.post(ctx, database, statement, false)
+	_, err := c.post(ctx, database, []string{statement}, false)
+	c.listing.Lock()
+	defer c.listing.Unlock()
+	c.fields = nil // a database may have been dropped and made anew
 	return err
 }
 
-// post runs a statement by POST, which allows every statement of any length.
-func (c *Client) post(ctx context.Context, database, statement string, again bool) ([]Series, error) {
+// post runs statements by POST, which allows every statement of any length. It
+// gives what each answered.
+func (c *Client) post(ctx context.Context, database string, statements []string, again bool) ([][]Series, error) {
 	ctx, cancel := c.within(ctx, c.cfg.TotalTimeout)
 	defer cancel()
 	ctx, answered := watch(ctx, c.cfg.Timeout, c.alive)
 	defer answered()
-	params := url.Values{"q": {statement}}
+	params := url.Values{"q": {strings.Join(statements, ";")}}
 	if database != "" {
 		params.Set("db", database)
 	}
@@ -65,7 +78,7 @@ func (c *Client) post(ctx context.Context, database, statement string, again boo
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	out, err := decode(newIdleReader(resp.Body, c.cfg.TotalTimeout, c.cfg.Timeout, cancel))
+	out, err := decode(newIdleReader(resp.Body, c.cfg.TotalTimeout, c.cfg.Timeout, cancel), len(statements))
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrStalled) {
 		err = context.Cause(ctx)
 	}
@@ -75,9 +88,9 @@ func (c *Client) post(ctx context.Context, database, statement string, again boo
 	return out, nil
 }
 
-// decode reads the answer to one statement to its end, so that the connection
-// can be used again.
-func decode(body io.Reader) ([]Series, error) {
+// decode reads the answer to n statements to its end, so that the connection can
+// be used again.
+func decode(body io.Reader, n int) ([][]Series, error) {
 	limited := &io.LimitedReader{R: body, N: maxAnswer}
 	dec := json.NewDecoder(limited)
 	dec.UseNumber()
@@ -91,28 +104,30 @@ func decode(body io.Reader) ([]Series, error) {
 	if _, err := io.Copy(io.Discard, limited); err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
-	return seriesOf(&answer)
+	return seriesOf(&answer, n)
 }
 
-// seriesOf takes the only statement's series out of an answer.
-func seriesOf(answer *client.Response) ([]Series, error) {
+// seriesOf takes the series of n statements out of an answer.
+func seriesOf(answer *client.Response, n int) ([][]Series, error) {
 	if err := answer.Error(); err != nil {
 		return nil, &Error{Message: err.Error()}
 	}
-	if len(answer.Results) != 1 {
-		return nil, fmt.Errorf("read answer: %d results for one statement", len(answer.Results))
+	if len(answer.Results) != n {
+		return nil, fmt.Errorf("read answer: %d results for %d statements", len(answer.Results), n)
 	}
-	var out []Series
-	for _, s := range answer.Results[0].Series {
-		if s.Partial {
-			return nil, &Error{Message: "the answer is cut (max-row-limit)"}
-		}
-		for _, row := range s.Values {
-			if len(row) != len(s.Columns) {
-				return nil, fmt.Errorf("read answer: %d values for %d columns: %w", len(row), len(s.Columns), errSyntax)
+	out := make([][]Series, n)
+	for i, result := range answer.Results {
+		for _, s := range result.Series {
+			if s.Partial {
+				return nil, &Error{Message: "the answer is cut (max-row-limit)"}
 			}
+			for _, row := range s.Values {
+				if len(row) != len(s.Columns) {
+					return nil, fmt.Errorf("read answer: %d values for %d columns: %w", len(row), len(s.Columns), errSyntax)
+				}
+			}
+			out[i] = append(out[i], Series{Name: s.Name, Tags: s.Tags, Columns: s.Columns, Values: s.Values})
 		}
-		out = append(out, Series{Name: s.Name, Tags: s.Tags, Columns: s.Columns, Values: s.Values})
 	}
 	return out, nil
 }
