@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
 	"nightshard/shared/night"
@@ -45,7 +48,7 @@ func (v *verifier) contents(ctx context.Context) error {
 	err := g.Wait()
 	v.report.Bytes += total
 	slices.SortStableFunc(v.report.Problems, func(a, b night.Problem) int { return cmp.Compare(a.Object, b.Object) })
-	return err //nolint:wrapcheck // it names the object
+	return err
 }
 
 // toRead are the archives that are listed: those of the manifest, or without
@@ -77,21 +80,14 @@ func (v *verifier) toRead() []night.Shard {
 
 // content reads one archive and says everything that is wrong with it.
 func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) ([]night.Problem, error) {
-	var archive *tsm.Archive
-	var object objstore.Object
-	err := v.store.Get(ctx, v.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
-		object = o
-		var err error
-		archive, err = tsm.Verify(&counting{Reader: body, read: read}, tsm.Options{Count: true})
-		return err //nolint:wrapcheck // told apart below
-	})
+	archive, object, err := v.archive(ctx, s, read)
 	var damage *tsm.CorruptError
 	switch {
 	case err == nil:
 	case errors.As(err, &damage):
 		return []night.Problem{{Object: s.Object, File: damage.File, Reason: fmt.Sprintf("at byte %d: %s", damage.Offset, damage.Reason)}}, nil
-	case errors.Is(err, objstore.ErrCorrupt), errors.Is(err, objstore.ErrNotFound):
-		return []night.Problem{{Object: s.Object, Reason: err.Error()}}, nil
+	case answered(err):
+		return []night.Problem{{Object: s.Object, Reason: "it cannot be read: " + err.Error()}}, nil
 	default:
 		return nil, fmt.Errorf("read %s: %w", s.Object, err)
 	}
@@ -114,6 +110,45 @@ func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) (
 	return append(problems, night.CheckValues(v.manifest, s, counts, func(measurement, field string) bool {
 		return archive.Inexact[tsm.FieldKey{Measurement: measurement, Field: field}]
 	})...), nil
+}
+
+// reads is how often an archive is read until it is called damaged: a
+// connection may break, or a byte change on the way.
+const reads = 3
+
+// archive reads one archive to its last byte.
+func (v *verifier) archive(ctx context.Context, s night.Shard, read func(int)) (archive *tsm.Archive, object objstore.Object, err error) {
+	counted := 0
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval = 100 * time.Millisecond
+	archive, err = backoff.Retry(ctx, func() (archive *tsm.Archive, err error) {
+		read(-counted) // another try begins anew
+		counted = 0
+		err = v.store.Get(ctx, v.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
+			object = o
+			var err error
+			archive, err = tsm.Verify(&counting{Reader: body, read: func(n int) {
+				counted += n
+				read(n)
+			}}, tsm.Options{Count: true})
+			return err //nolint:wrapcheck // the caller tells errors apart
+		})
+		if errors.Is(err, objstore.ErrNotFound) {
+			err = backoff.Permanent(err)
+		}
+		return archive, err //nolint:wrapcheck // the caller tells errors apart
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(reads), backoff.WithMaxElapsedTime(0))
+	return archive, object, err //nolint:wrapcheck // the caller tells errors apart
+}
+
+// answered says that the server answered, and that the object is what is wrong:
+// one that lacks a segment answers 409 each time. Without an answer, or without
+// leave to ask, nothing is known of the object.
+func answered(err error) bool {
+	if status, ok := errors.AsType[*objstore.StatusError](err); ok {
+		return status.Code != http.StatusUnauthorized && status.Code != http.StatusForbidden
+	}
+	return errors.Is(err, objstore.ErrCorrupt) || errors.Is(err, objstore.ErrNotFound)
 }
 
 // place checks that the archive is of the shard that its name says. An empty
