@@ -107,14 +107,17 @@ func compareText(a, b string) int {
 func TestNightSurvivesInfluxDBsSnapshotPortAtItsWorst(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
+	t.Run("a tag that changed on the way", m.changedTag)
 	for _, s := range choose(t, snags(m.wires(t)), 30, func(s snag) string { return s.name + " " + s.where() }) {
-		t.Run(fmt.Sprintf("%s/%s/%d at %d", s.where(), s.name, s.n, s.fault.After), func(t *testing.T) { m.snagged(t, s) })
+		t.Run(fmt.Sprintf("%s/%s/%d at %d", s.where(), s.name, s.n, s.fault.After), func(t *testing.T) {
+			m.reportTo(t)
+			m.snagged(t, s)
+		})
 	}
 }
 
 // snagged runs one night in which one connection goes wrong.
 func (m *mill) snagged(t *testing.T, s snag) {
-	m.reportTo(t)
 	socket := m.sockets[s.side]
 	number := socket.Accepted() + s.n
 	socket.OnConn(func(n int) []testbed.Fault {

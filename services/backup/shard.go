@@ -139,8 +139,12 @@ func (h *haul) stream(ctx context.Context, key night.ShardKey) (night.Shard, *ts
 	}
 	archive := last.Archive()
 	s := record(key, stored(object, sent))
-	for _, f := range archive.Files {
-		s.Files = append(s.Files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
+	s.Files = described(archive)
+	if len(s.Files) > 0 && (archive.Database != name.Database || archive.RetentionPolicy != key.RetentionPolicy || archive.Shard != key.ID) {
+		return s, nil, fmt.Errorf("check shard %d: the server sent shard %d of %q.%q", key.ID, archive.Shard, archive.Database, archive.RetentionPolicy)
+	}
+	if err := h.agree(ctx, key, s.Files); err != nil {
+		return s, nil, err
 	}
 	h.j.log.Debug().Uint64("shard", key.ID).Int64("bytes", s.Bytes).Msg("shard stored")
 	return s, archive, nil

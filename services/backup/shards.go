@@ -27,6 +27,7 @@ type haul struct {
 	counters chan struct{}       // one for each count query at a time
 	bytes    atomic.Int64
 	earlier  func() (*night.Manifest, error) // that of an earlier backup, nil if there is none
+	witness  *witness
 
 	mu     sync.Mutex
 	stored map[uint64]night.Shard
@@ -44,6 +45,7 @@ func (b *backup) shards(ctx context.Context, j *job, inv inventory, m *night.Man
 		stored: map[uint64]night.Shard{}, gone: map[uint64]bool{},
 	}
 	h.earlier = sync.OnceValues(func() (*night.Manifest, error) { return b.earlierBackup(ctx, j, m.Production.ClusterID) })
+	h.witness = h.newWitness()
 	todo := inv.shards
 	for range maxRounds {
 		if err := h.round(ctx, todo); err != nil {
