@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/testbed"
 )
@@ -77,7 +78,24 @@ func (m *mill) hiccup(t *testing.T, x try) {
 	if len(hit) == 0 {
 		return // the order of requests was another this time: nothing was tried
 	}
+	if x.fault.Action == testbed.FlipAnswer && x.at.kind == "SELECT *" && !failed && !m.dumpedRight(t) {
+		tried(t, "InfluxDB", x.name, x.at.String(), unseen)
+		return
+	}
 	tried(t, "InfluxDB", x.name, x.at.String(), m.mastered(t, failed))
+}
+
+// dumpedRight says whether the day's dump is what production has. A record has
+// no checksum on its way from the intermediary; only https gives it one.
+func (m *mill) dumpedRight(t *testing.T) bool {
+	t.Helper()
+	d, ok := m.of(events.DumpCompleted, m.today())[0].Message.(*pb.DumpCompleted)
+	if !ok {
+		t.Fatal("the event of the dump is none")
+	}
+	from := d.GetFrom().AsTime().UnixNano()
+	want := records(t, m.prod, fmt.Sprintf(`SELECT * FROM "sensu_db"."main"."cpu" WHERE time >= %d AND time < %d`, from, d.GetTo().AsTime().UnixNano()))
+	return slices.Equal(want, dumped(t, m.read(d.GetDay(), d.GetObject())))
 }
 
 // mastered runs the night again if it failed, and checks what it left. Of what
