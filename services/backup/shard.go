@@ -43,9 +43,10 @@ func (h *haul) shard(ctx context.Context, key night.ShardKey) (night.Shard, erro
 	return s, nil
 }
 
-// whole stores a shard between two counts of it. Five things together say that
+// whole stores a shard between two counts of it. Six things together say that
 // the archive is whole: production's cache was on disk before it was asked for;
-// the archive's own structure and checksums; the shard was still in service
+// the archive's own structure and checksums; two readings of each file agree,
+// this one or one by the backup before; the shard was still in service
 // when its stream had ended; the archive holds as many values as were counted;
 // and at the end of the backup production still lists the shard.
 //
