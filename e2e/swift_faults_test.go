@@ -101,7 +101,7 @@ func tries(made []request) []try {
 func TestNightSurvivesSwiftAtItsWorst(t *testing.T) {
 	t.Parallel()
 	name := func(x try) string { return x.name + "/" + x.at.String() }
-	eachScene(t, 25, tries, name, (*mill).glitched)
+	eachScene(t, 15, tries, name, (*mill).glitched)
 }
 
 // glitched runs one night with one glitch.
