@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -86,37 +87,60 @@ func TestMain(m *testing.M) {
 func reliability(code int) error {
 	trials.Lock()
 	defer trials.Unlock()
-	rows := slices.SortedFunc(maps.Keys(trials.times), func(a, b trial) int {
-		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.fault, b.fault), cmp.Compare(a.where, b.where), cmp.Compare(a.outcome, b.outcome))
-	})
+	text, err := os.ReadFile(page)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if *writePage {
-		return os.WriteFile(page, table(rows), 0o600)
+		return os.WriteFile(page, table(merged(text)), 0o600)
 	}
 	if code != 0 || flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.skip").Value.String() != "" {
 		return nil // not all of it was tried
 	}
-	if len(rows) == 0 {
-		return nil
-	}
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if !bytes.Contains(text, []byte(r.head())) {
-			return fmt.Errorf("%q is not on it: write it anew (its first lines say how)", r.head())
+	for r := range trials.times {
+		if !strings.Contains(string(text), "\n| "+r.fault+" |") {
+			return fmt.Errorf("the fault %q is not on it: write it anew (its first lines say how)", r.fault)
 		}
 	}
 	return nil
 }
 
-// head is what the row is about, without what came of it.
-func (r trial) head() string { return fmt.Sprintf("| %s | %s |", r.fault, r.where) }
+// merged are the trials of this run, and those of the page that this run did
+// not repeat.
+func merged(text []byte) map[trial]int {
+	out := maps.Clone(trials.times)
+	now := map[trial]bool{}
+	for r := range out {
+		now[r.about()] = true
+	}
+	part := ""
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "## "); ok {
+			part = strings.TrimSpace(rest)
+		}
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		if len(cells) != 4 {
+			continue
+		}
+		times, err := strconv.Atoi(strings.TrimSuffix(cells[3], " |"))
+		r := trial{part, strings.TrimPrefix(cells[0], "| "), cells[1], outcome(cells[2])}
+		if err == nil && !now[r.about()] {
+			out[r] = times
+		}
+	}
+	return out
+}
+
+// about is the row without what came of it.
+func (r trial) about() trial { return trial{part: r.part, fault: r.fault, where: r.where} }
 
 // table is the page.
-func table(rows []trial) []byte {
+func table(times map[trial]int) []byte {
+	rows := slices.SortedFunc(maps.Keys(times), func(a, b trial) int {
+		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.fault, b.fault), cmp.Compare(a.where, b.where), cmp.Compare(a.outcome, b.outcome))
+	})
 	var sum int
-	for _, n := range trials.times {
+	for _, n := range times {
 		sum += n
 	}
 	var b bytes.Buffer
@@ -127,12 +151,13 @@ came of it. The test run writes this page itself:
 
     go test ./e2e -timeout 90m -faults each -reliability
 
-It injected %d faults. After each one the same is checked: an event that says
-"completed" is true (every shard of production is in Swift with its size and
-MD5, the intermediary's counts equal production's, a dump equals an independent
-query record by record), nothing is doubled or left behind, and what ended with
-"failed" ends right when it is run again. A plain `+"`go test ./...`"+` injects a
-sample of them, chosen anew each time; its log names the seed.
+With a filter (-run) it writes the rows anew that were tried, and keeps the
+others. %d faults were injected. After each one the same is checked: an event
+that says "completed" is true (every shard of production is in Swift with its
+size and MD5, the intermediary's counts equal production's, a dump equals an
+independent query record by record), nothing is doubled or left behind, and what
+ended with "failed" ends right when it is run again. A plain `+"`go test ./...`"+`
+injects a sample of them, chosen anew each time; its log names the seed.
 `, sum)
 	part := ""
 	for _, r := range rows {
@@ -140,7 +165,7 @@ sample of them, chosen anew each time; its log names the seed.
 			part = r.part
 			fmt.Fprintf(&b, "\n## %s\n\n| fault | where | outcome | times |\n| --- | --- | --- | ---: |\n", part)
 		}
-		fmt.Fprintf(&b, "%s %s | %d |\n", r.head(), r.outcome, trials.times[r])
+		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", r.fault, r.where, r.outcome, times[r])
 	}
 	if strings.Contains(b.String(), "WRONG") {
 		fmt.Fprintln(os.Stderr, "a fault was not mastered: see the page")
