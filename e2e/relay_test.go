@@ -45,12 +45,12 @@ func (r *natsRelay) serve(t *testing.T) string {
 
 // pass relays one connection until either side ends it.
 func (r *natsRelay) pass(client net.Conn) {
-	defer client.Close() //nolint:errcheck // it is gone either way
+	defer client.Close()
 	server, err := net.Dial("tcp", r.target)
 	if err != nil {
 		return
 	}
-	defer server.Close() //nolint:errcheck // it is gone either way
+	defer server.Close()
 	answers := make(chan struct{})
 	go func() {
 		defer close(answers)

@@ -73,7 +73,7 @@ func (p *dumper) cutoff(ctx context.Context, day night.Day) (cutoff time.Time, o
 		return time.Time{}, false, fmt.Errorf("get manifest of %s: %w", day, err)
 	case damage != nil || m.Cutoff.IsZero():
 		p.log.Warn().AnErr("damage", damage).Str("day", day.String()).Msg("the day's manifest is damaged: whether its dump lacks the last minutes is not known")
-		return time.Time{}, false, nil
+		return time.Time{}, false, nil //nolint:nilerr // err is nil; damage is told, and must not fail another day's dump
 	}
 	return m.Cutoff, true, nil
 }

@@ -3,6 +3,7 @@ package testbed
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -128,7 +129,7 @@ func (p *Proxy) note(to *Passed, dir Direction, b []byte) {
 	}
 	to.FromClient += int64(len(b))
 	if room := 16 - len(to.Head); room > 0 {
-		to.Head = append(to.Head[:len(to.Head):len(to.Head)], b[:min(room, len(b))]...)
+		to.Head = append(slices.Clip(to.Head), b[:min(room, len(b))]...)
 	}
 }
 
