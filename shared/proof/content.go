@@ -87,7 +87,7 @@ func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) (
 	case errors.As(err, &damage):
 		return []night.Problem{{Object: s.Object, File: damage.File, Reason: fmt.Sprintf("at byte %d: %s", damage.Offset, damage.Reason)}}, nil
 	case answered(err):
-		return []night.Problem{{Object: s.Object, Reason: "it cannot be read: " + err.Error()}}, nil
+		return []night.Problem{{Object: s.Object, Reason: v.unreadable(s, err)}}, nil
 	default:
 		return nil, fmt.Errorf("read %s: %w", s.Object, err)
 	}
@@ -119,6 +119,7 @@ const reads = 3
 // archive reads one archive to its last byte.
 func (v *verifier) archive(ctx context.Context, s night.Shard, read func(int)) (archive *tsm.Archive, object objstore.Object, err error) {
 	counted := 0
+	var first error
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 100 * time.Millisecond
 	archive, err = backoff.Retry(ctx, func() (archive *tsm.Archive, err error) {
@@ -133,12 +134,29 @@ func (v *verifier) archive(ctx context.Context, s night.Shard, read func(int)) (
 			}}, tsm.Options{Count: true})
 			return err //nolint:wrapcheck // the caller tells errors apart
 		})
-		if errors.Is(err, objstore.ErrNotFound) {
-			err = backoff.Permanent(err)
+		_, status := errors.AsType[*objstore.StatusError](err)
+		switch {
+		case errors.Is(err, objstore.ErrNotFound) && first != nil:
+			err = backoff.Permanent(first) // Swift puts away what it finds damaged
+		case errors.Is(err, objstore.ErrNotFound), status:
+			err = backoff.Permanent(err) // the store has asked again already
 		}
+		first = cmp.Or(first, err)
 		return archive, err //nolint:wrapcheck // the caller tells errors apart
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(reads), backoff.WithMaxElapsedTime(0))
 	return archive, object, err //nolint:wrapcheck // the caller tells errors apart
+}
+
+// unreadable says why the server cannot give an archive that it lists.
+func (v *verifier) unreadable(s night.Shard, err error) string {
+	switch {
+	case errors.Is(err, objstore.ErrNotFound):
+		return "it is listed, but Swift has it no more"
+	case s.Listed != "":
+		return fmt.Sprintf("it cannot be read: %v; its segments are in the container %s_segments: one is missing, or is not the one that was sent", err, v.day)
+	default:
+		return fmt.Sprintf("it cannot be read: %v", err)
+	}
 }
 
 // answered says that the server answered, and that the object is what is wrong:

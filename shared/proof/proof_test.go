@@ -275,6 +275,17 @@ func TestAnOldScriptsDayIsHeldAgainstItsMetastore(t *testing.T) {
 	says(t, a.verify(today, night.LevelContent), "no restore is possible without it")
 }
 
+// Swift puts an object away that it finds damaged: the second reading does not
+// hide what the first one saw.
+func TestDamageThatSwiftPutsAwayIsNamed(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	m := a.day(today, 9)
+	a.Break(objstoretest.Fault{Op: objstoretest.Get, Name: m.Shards[0].Object, Call: 1, After: 10, Corrupt: true})
+	a.Break(objstoretest.Fault{Op: objstoretest.Get, Name: m.Shards[0].Object, Call: 2, Err: objstore.ErrNotFound})
+	says(t, a.verify(today, night.LevelContent), m.Shards[0].Object+": at byte 0")
+}
+
 // errBroken is a connection that broke.
 var errBroken = errors.New("connection reset by peer")
 
@@ -319,7 +330,7 @@ func TestAnArchiveThatTheServerCannotGiveIsNamedWithTheOthers(t *testing.T) {
 	a.Break(objstoretest.Fault{Op: objstoretest.Get, Name: m.Shards[1].Object, Err: objstore.ErrNotFound})
 	a.Break(objstoretest.Fault{Op: objstoretest.Get, Name: m.Shards[2].Object, After: 9, Err: objstore.ErrCorrupt})
 	says(t, a.verify(today, night.LevelContent),
-		m.Shards[0].Object+": it cannot be read: HTTP status 409", m.Shards[1].Object+": it cannot be read", m.Shards[2].Object+": it cannot be read")
+		m.Shards[0].Object+": it cannot be read: HTTP status 409", m.Shards[1].Object+": it is listed, but Swift has it no more", m.Shards[2].Object+": it cannot be read")
 }
 
 func TestAServerThatDoesNotAnswerIsNoDamage(t *testing.T) {
