@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"nightshard/shared/testbed"
@@ -43,9 +44,15 @@ func TestNightSurvivesAKillOfInfluxDBAtEachRequest(t *testing.T) {
 	for _, c := range [][2]string{{testbed.Influx18, testbed.Influx16}, {testbed.Influx16, testbed.Influx18}} {
 		t.Run(c[0]+" to "+c[1], func(t *testing.T) {
 			t.Parallel()
-			m := newMillIn(t, build(t, testbed.InfluxOptions{Version: c[0]}, testbed.InfluxOptions{Version: c[1]}), "NIGHTSHARD_WORK_TIMEOUT=3s")
+			m := newMillIn(t, build(t, testbed.InfluxOptions{Version: c[0]}, testbed.InfluxOptions{Version: c[1]}), "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 			made, _ := m.trial(t, nil)
-			for _, o := range choose(t, blows(made), 8, blow.String) {
+			for _, w := range choose(t, m.wires(t), 4, wire.String) {
+				t.Run("killed in the middle/"+w.String(), func(t *testing.T) {
+					m.reportTo(t)
+					m.cutDown(t, w)
+				})
+			}
+			for _, o := range choose(t, blows(made), 6, blow.String) {
 				t.Run(o.String(), func(t *testing.T) {
 					m.reportTo(t)
 					m.struck(t, o)
@@ -58,18 +65,8 @@ func TestNightSurvivesAKillOfInfluxDBAtEachRequest(t *testing.T) {
 // struck runs one night in which an InfluxDB is killed. It is started again at
 // once, but what is asked of it until it is up is refused.
 func (m *mill) struck(t *testing.T, o blow) {
-	server, part := m.inter, "the intermediary"
-	if strings.HasPrefix(o.at.side, "backup") {
-		server, part = m.prod, "production"
-	}
-	hit, up := make(chan struct{}, 1), make(chan struct{})
-	kill := func() {
-		server.Kill()
-		go func() {
-			defer close(up)
-			server.Start()
-		}()
-	}
+	part, kill, up := m.strike(o.at.side)
+	hit := make(chan struct{}, 1)
 	_, failed := m.trial(t, func(q request) testbed.HTTPFault {
 		if q != o.at || len(hit) > 0 {
 			return testbed.HTTPFault{}
@@ -85,4 +82,45 @@ func (m *mill) struck(t *testing.T, o blow) {
 	}
 	<-up
 	tried(t, "InfluxDB", part+" "+o.name(), o.at.String(), m.mastered(t, failed))
+}
+
+// strike gives what kills the server that a service talks to and starts it
+// again, once, and what is closed when it is up.
+func (m *mill) strike(side string) (part string, kill func(), up chan struct{}) {
+	server, part := m.inter, "the intermediary"
+	if strings.HasPrefix(side, "backup") {
+		server, part = m.prod, "production"
+	}
+	up = make(chan struct{})
+	return part, sync.OnceFunc(func() {
+		server.Kill()
+		go func() {
+			defer close(up)
+			server.Start()
+		}()
+	}), up
+}
+
+// cutDown runs one night in which an InfluxDB is killed in the middle of a
+// connection to its port 8088.
+func (m *mill) cutDown(t *testing.T, w wire) {
+	part, kill, up := m.strike(w.side)
+	socket := m.sockets[w.side]
+	number := socket.Accepted() + w.n
+	socket.OnConn(func(n int) []testbed.Fault {
+		if n != number {
+			return nil
+		}
+		if w.passed.FromServer > w.passed.FromClient {
+			return []testbed.Fault{{Direction: testbed.FromServer, After: w.passed.FromServer / 2, Action: testbed.Call, Do: kill}}
+		}
+		return []testbed.Fault{{Direction: testbed.FromClient, After: w.passed.FromClient / 2, Action: testbed.Call, Do: kill}}
+	})
+	defer socket.OnConn(nil)
+	_, failed := m.trial(t, nil)
+	if socket.Accepted() < number {
+		return // there were fewer connections this time: nothing was tried
+	}
+	<-up
+	tried(t, "InfluxDB", part+" killed in the middle", w.side+": "+w.kind, m.mastered(t, failed))
 }

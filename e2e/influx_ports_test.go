@@ -17,6 +17,8 @@ type wire struct {
 	passed testbed.Passed
 }
 
+func (w wire) String() string { return w.side + ": " + w.kind }
+
 // dialogue names what a connection is for, by its first bytes.
 func dialogue(p testbed.Passed) string {
 	if len(p.Head) < 2 {

@@ -33,6 +33,8 @@ const (
 	Stall
 	// Flip changes the lowest bit of the byte and goes on.
 	Flip
+	// Call calls Fault.Do and goes on: something happens to the server.
+	Call
 )
 
 // Fault is one thing that goes wrong on one connection.
@@ -45,6 +47,8 @@ type Fault struct {
 	Action Action
 	// For limits a Stall; zero is without end.
 	For time.Duration
+	// Do is what Call calls.
+	Do func()
 }
 
 // Proxy passes TCP connections on to a target and breaks them on demand. It

@@ -139,6 +139,9 @@ func (c *proxyConn) apply(dst *net.TCPConn, src io.Reader, f Fault) (int64, erro
 		return 0, errReset
 	case Stall:
 		return 0, c.stall(f.For)
+	case Call:
+		f.Do()
+		return 0, nil
 	default:
 		return flip(dst, src)
 	}
