@@ -36,6 +36,8 @@ type Report struct {
 	// Good is true when there is no problem.
 	Good     bool   `json:"good"`
 	Database string `json:"database,omitempty"`
+	// NoBackup says that nothing of a backup is stored, nor of one under way.
+	NoBackup bool `json:"noBackup,omitempty"`
 	// Shards and Bytes are those that were looked at.
 	Shards int   `json:"shards"`
 	Bytes  int64 `json:"bytes"`
@@ -64,6 +66,10 @@ func Verify(ctx context.Context, store objstore.Store, day night.Day, o Options)
 	}}
 	if err := v.list(ctx); err != nil {
 		return nil, err
+	}
+	if v.report.NoBackup = !v.begun(); v.report.NoBackup {
+		v.bad(day.String(), "it holds no backup")
+		return v.report, nil
 	}
 	for _, step := range []struct {
 		from night.Level
@@ -108,6 +114,18 @@ func (v *verifier) list(ctx context.Context) error {
 		return fmt.Errorf("list container %s: %w", v.day, err)
 	}
 	return nil
+}
+
+// begun says that something of a backup is listed. Dumps alone are none: they
+// may be of a day that was never backed up.
+func (v *verifier) begun() bool {
+	for name := range v.listed {
+		if strings.HasPrefix(name, night.ShardPrefix(v.day)) || strings.HasPrefix(name, night.IncomingPrefix(v.day)) ||
+			name == night.ManifestObject(v.day) || name == night.DrillObject(v.day) {
+			return true
+		}
+	}
+	return false
 }
 
 // records reads the manifest and the metastore.

@@ -1,7 +1,6 @@
 package proof_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
+	"nightshard/shared/influx"
+	"nightshard/shared/influx/influxtest"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 	"nightshard/shared/objstore/memory"
@@ -52,25 +51,12 @@ func empty() []byte { return make([]byte, 1024) }
 
 // metastore is a meta.00 with these shards of "db", each of 12 hours.
 func metastore(ids ...uint64) []byte {
-	number := func(b []byte, num protowire.Number, v uint64) []byte {
-		return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), v)
-	}
-	message := func(b []byte, num protowire.Number, body []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), body)
-	}
-	rp := message(nil, 1, []byte("main"))
+	var shards []influx.ShardMeta
 	for _, id := range ids {
 		from, to := span(id)
-		group := number(number(number(nil, 1, id), 2, uint64(from.UnixNano())), 3, uint64(to.UnixNano()))
-		rp = message(rp, 5, message(group, 5, number(nil, 1, id)))
+		shards = append(shards, influx.ShardMeta{ID: id, Start: from, End: to})
 	}
-	db := message(message(message(nil, 1, []byte("db")), 2, []byte("main")), 3, rp)
-	blob := message(number(number(number(nil, 1, 1), 2, 5), 3, 7), 5, db)
-	blob = number(number(blob, 8, 99), 9, 99)
-	out := binary.BigEndian.AppendUint64(nil, 0x59590101)
-	out = binary.BigEndian.AppendUint64(out, uint64(len(blob)))
-	out = append(out, blob...)
-	return append(binary.BigEndian.AppendUint64(out, 2), "{}"...)
+	return influxtest.Metastore(7, "db", "main", shards...)
 }
 
 func span(id uint64) (from, to time.Time) {
@@ -284,6 +270,24 @@ func TestDamageThatSwiftPutsAwayIsNamed(t *testing.T) {
 	a.Break(objstoretest.Fault{Op: objstoretest.Get, Name: m.Shards[0].Object, Call: 1, After: 10, Corrupt: true})
 	a.Break(objstoretest.Fault{Op: objstoretest.Get, Name: m.Shards[0].Object, Call: 2, Err: objstore.ErrNotFound})
 	says(t, a.verify(today, night.LevelContent), m.Shards[0].Object+": at byte 0")
+}
+
+func TestDumpsAloneAreNoDamagedBackup(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	a.put(today, today+"/influxdb/cpu.json", []byte("[]"))
+	r := a.verify(today, night.LevelRestored)
+	says(t, r, "2016-06-01: it holds no backup")
+	if !r.NoBackup {
+		t.Errorf("report %+v", r)
+	}
+	for _, name := range []string{"/drill.json", "/manifest.json", "/incoming/run.json", "/shards/meta.00"} {
+		a.put(today, today+name, []byte("x"))
+		if r := a.verify(today, night.LevelRestored); r.NoBackup || r.Good {
+			t.Errorf("with %s: %+v", name, r)
+		}
+		a.remove(today, today+name)
+	}
 }
 
 // errBroken is a connection that broke.
