@@ -49,6 +49,8 @@ type daySummary struct {
 	// outdated, unreadable, or empty when there was none.
 	Drill       string `json:"drill,omitempty"`
 	Differences int    `json:"differences,omitempty"`
+	// Problems are what the listing and the manifest show of a damaged day.
+	Problems []night.Problem `json:"problems,omitempty"`
 	// OldForm counts archives that plain influxd restore would misplace.
 	OldForm int `json:"oldForm,omitempty"`
 
@@ -57,6 +59,7 @@ type daySummary struct {
 	drillAt   time.Time // of the object, zero when there is none
 	marked    bool      // of a run that is under way or was cut off
 	manifests bool
+	manifest  *night.Manifest // nil if there is none that can be trusted
 }
 
 // listDays finds the days among the account's containers, in order.
@@ -86,7 +89,7 @@ func summarize(ctx context.Context, store objstore.Account, days []night.Day, re
 			if err != nil {
 				return err
 			}
-			d.listed = nil // of years of days
+			d.listed, d.manifest = nil, nil // of years of days
 			out[i] = *d
 			read.Add(1)
 			return nil
@@ -98,8 +101,8 @@ func summarize(ctx context.Context, store objstore.Account, days []night.Day, re
 	return out, nil
 }
 
-// readDay lists a day's container and reads the verdict of its drill. A missing
-// container is objstore.ErrNotFound.
+// readDay lists a day's container, holds the listing against the manifest and
+// reads the verdict of the drill. A missing container is objstore.ErrNotFound.
 func readDay(ctx context.Context, store objstore.Account, day night.Day) (*daySummary, error) {
 	d := &daySummary{Day: day.String(), day: day}
 	err := store.List(ctx, day.String(), "", func(o objstore.Object) error {
@@ -110,6 +113,9 @@ func readDay(ctx context.Context, store objstore.Account, day night.Day) (*daySu
 		return nil, fmt.Errorf("list container %s: %w", day, err)
 	}
 	d.judge()
+	if err := d.readManifest(ctx, store); err != nil {
+		return nil, err
+	}
 	if d.drillAt.IsZero() {
 		return d, nil
 	}
@@ -164,6 +170,40 @@ func (d *daySummary) judge() {
 	}
 }
 
+// readManifest holds the listing against the manifest. What is wrong is a state
+// of the day: it must not hide the other days.
+func (d *daySummary) readManifest(ctx context.Context, store objstore.Account) error {
+	if !d.manifests {
+		return nil
+	}
+	data, err := readObject(ctx, store, d.Day, night.ManifestObject(d.day))
+	switch {
+	case errors.Is(err, objstore.ErrNotFound), errors.Is(err, objstore.ErrCorrupt):
+	case err != nil:
+		return err
+	default:
+		d.manifest, err = night.ParseManifest(d.day, data)
+	}
+	if err != nil {
+		d.Problems = []night.Problem{{Object: night.ManifestObject(d.day), Reason: fmt.Sprintf("it cannot be trusted: %v", err)}}
+	} else {
+		d.Problems = night.CheckStored(d.day, d.manifest, d.stored())
+	}
+	if len(d.Problems) > 0 {
+		d.State = stateDamaged
+	}
+	return nil
+}
+
+// stored is the listing as the manifest's rules want it.
+func (d *daySummary) stored() map[string]night.Stored {
+	out := make(map[string]night.Stored, len(d.listed))
+	for _, o := range d.listed {
+		out[o.Name] = night.Stored{Object: o.Name, Bytes: o.Size, MD5: o.Listed}
+	}
+	return out
+}
+
 // readDrill sets the verdict. A drill that cannot be read is a verdict too: it
 // must not hide the other days.
 func (d *daySummary) readDrill(ctx context.Context, store objstore.Account) error {
@@ -178,7 +218,7 @@ func (d *daySummary) readDrill(ctx context.Context, store objstore.Account) erro
 	switch {
 	case err != nil:
 		d.Drill = "unreadable"
-	case d.manifests && d.drillAt.Before(d.Stored):
+	case d.manifests && d.drillAt.Before(d.Stored), d.manifest != nil && d.manifest.Request != drill.Backup:
 		d.Drill = "outdated"
 	case !drill.Passed:
 		d.Drill, d.Differences = "failed", len(drill.Differences)

@@ -21,9 +21,10 @@ func (a *app) listCommand() *cobra.Command {
 		Short: "The days in Swift: state, size, drill, dumps",
 		Long: `The days in Swift, oldest first: containers named YYYY-MM-DD.
 
-States: finished (the manifest is there), unfinished (a run is under way or was
-cut off), old script's (archives without a manifest), no backup (none at all),
-missing (no container between two others).`,
+States: finished (the manifest is there, and every object that it names with its
+size and MD5), DAMAGED (not so: nightshard verify says more), unfinished (a run
+is under way or was cut off), old script's (archives without a manifest), no
+backup (none at all), missing (no container between two others).`,
 		Example: listExamples,
 		Args:    cobra.NoArgs,
 		RunE: a.does(func(ctx context.Context, _ []string) error {

@@ -80,7 +80,7 @@ func TestDrillOlderThanTheBackupIsOutdated(t *testing.T) {
 	time.Sleep(10 * time.Millisecond)
 	fullDay(t, store, "2016-06-01")
 	cli{store: store}.run(t, "list").done(t).shows(t, "outdated")
-	cli{store: store}.run(t, "show", "2016-06-01").done(t).shows(t, "the drill is older than the backup")
+	cli{store: store}.run(t, "show", "2016-06-01").done(t).shows(t, "the drill is of an earlier backup")
 }
 
 func TestBrokenDrillHidesNoOtherDay(t *testing.T) {

@@ -65,9 +65,9 @@ func (a *app) requestBackup() *cobra.Command {
   nightshard request backup --day 2016-06-01 --force --reason "disk replaced"`,
 		Args: cobra.NoArgs,
 		RunE: a.does(func(ctx context.Context, _ []string) error {
-			return a.request(ctx, flags, func(c service.Common) (proto.Message, error) {
+			return a.request(ctx, flags, func(c service.Common) (wish, error) {
 				msg.Day, msg.Database = day, c.Database
-				return msg, a.checkDay(c, day, true)
+				return wish{msg: msg}, a.checkDay(c, day, true)
 			})
 		}),
 	}
@@ -94,14 +94,14 @@ wrong with it.`,
   nightshard request restore 2016-06-01 --force`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.does(func(ctx context.Context, args []string) error {
-			return a.request(ctx, flags, func(c service.Common) (proto.Message, error) {
+			return a.request(ctx, flags, func(c service.Common) (wish, error) {
 				msg.Day, msg.Database = args[0], c.Database
 				if msg.GetDay() == newestDay {
-					var err error
-					msg.Day, err = a.newest(ctx)
-					return msg, err
+					chosen, passed, err := a.newest(ctx)
+					msg.Day = chosen
+					return wish{msg: msg, passed: passed}, err
 				}
-				return msg, a.checkDay(c, args[0], false)
+				return wish{msg: msg}, a.checkDay(c, args[0], false)
 			})
 		}),
 	}
@@ -119,9 +119,9 @@ func (a *app) requestDump() *cobra.Command {
 		Example: `  nightshard request dump --measurement cpu --from 2016-06-01 --to 2016-06-15 --follow`,
 		Args:    cobra.NoArgs,
 		RunE: a.does(func(ctx context.Context, _ []string) error {
-			return a.request(ctx, flags, func(c service.Common) (proto.Message, error) {
+			return a.request(ctx, flags, func(c service.Common) (wish, error) {
 				msg.Database = c.Database
-				return msg, a.checkDump(c, msg)
+				return wish{msg: msg}, a.checkDump(c, msg)
 			})
 		}),
 	}
@@ -162,8 +162,21 @@ func (a *app) checkDump(c service.Common, msg *pb.DumpRequested) error {
 	return nil
 }
 
+// wish is what somebody wants to request.
+type wish struct {
+	msg proto.Message
+	// passed are the days that were not chosen, newest first.
+	passed []passedDay
+}
+
+// passedDay is a day that was passed over for an older one.
+type passedDay struct {
+	Day      string          `json:"day"`
+	Problems []night.Problem `json:"problems"`
+}
+
 // request publishes what build makes and, if asked, follows it.
-func (a *app) request(ctx context.Context, flags requestFlags, build func(service.Common) (proto.Message, error)) error {
+func (a *app) request(ctx context.Context, flags requestFlags, build func(service.Common) (wish, error)) error {
 	c, err := a.settings()
 	if err != nil {
 		return err
@@ -171,7 +184,7 @@ func (a *app) request(ctx context.Context, flags requestFlags, build func(servic
 	if err := flags.check(); err != nil {
 		return err
 	}
-	msg, err := build(c)
+	w, err := build(c)
 	if err != nil {
 		return err
 	}
@@ -183,7 +196,7 @@ func (a *app) request(ctx context.Context, flags requestFlags, build func(servic
 		return err
 	}
 	defer connect.Close(ctx, bus, noLog())
-	asked, err := a.publish(ctx, bus, c, msg)
+	asked, err := a.publish(ctx, bus, c, w)
 	end()
 	if err != nil {
 		return err
@@ -200,23 +213,24 @@ type asked struct {
 	stream  string
 	seq     uint64
 	msg     proto.Message
+	passed  []passedDay
 }
 
-func (a *app) publish(ctx context.Context, bus *events.Bus, c service.Common, msg proto.Message) (asked, error) {
-	subject, ok := events.SubjectOf(msg)
+func (a *app) publish(ctx context.Context, bus *events.Bus, c service.Common, w wish) (asked, error) {
+	subject, ok := events.SubjectOf(w.msg)
 	if !ok {
-		return asked{}, fmt.Errorf("publish %T: %w", msg, events.ErrUnknownSubject)
+		return asked{}, fmt.Errorf("publish %T: %w", w.msg, events.ErrUnknownSubject)
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
-	seq, err := bus.Publish(ctx, subject, msg, "")
+	seq, err := bus.Publish(ctx, subject, w.msg, "")
 	if err != nil {
 		return asked{}, fmt.Errorf("%w: whether it is stored is not known, look with nightshard status", err)
 	}
 	if c.SubjectPrefix != "" {
 		subject = c.SubjectPrefix + "." + subject
 	}
-	return asked{subject: subject, stream: bus.StreamName(), seq: seq, msg: msg}, nil
+	return asked{subject: subject, stream: bus.StreamName(), seq: seq, msg: w.msg, passed: w.passed}, nil
 }
 
 // askedReport is a stored request as JSON.
@@ -225,6 +239,9 @@ type askedReport struct {
 	Stream   string          `json:"stream"`
 	Sequence uint64          `json:"sequence"`
 	Message  json.RawMessage `json:"message"`
+	// PassedOver are the days newer than the one that was chosen, with what is
+	// wrong with each.
+	PassedOver []passedDay `json:"passedOver,omitempty"`
 }
 
 func (q asked) report() (askedReport, error) {
@@ -232,7 +249,7 @@ func (q asked) report() (askedReport, error) {
 	if err != nil {
 		return askedReport{}, fmt.Errorf("show request: %w", err)
 	}
-	return askedReport{Subject: q.subject, Stream: q.stream, Sequence: q.seq, Message: body}, nil
+	return askedReport{Subject: q.subject, Stream: q.stream, Sequence: q.seq, Message: body, PassedOver: q.passed}, nil
 }
 
 func (q asked) String() string {

@@ -117,9 +117,6 @@ func (a *app) readReport(ctx context.Context, day night.Day) (*dayReport, error)
 
 // fill reads the day's records and says what is wrong with them.
 func (r *dayReport) fill(ctx context.Context, store objstore.Account) error {
-	if err := r.readManifest(ctx, store); err != nil {
-		return err
-	}
 	r.readShards()
 	if err := r.readDrill(ctx, store); err != nil {
 		return err
@@ -131,30 +128,14 @@ func (r *dayReport) fill(ctx context.Context, store objstore.Account) error {
 	return nil
 }
 
-func (r *dayReport) readManifest(ctx context.Context, store objstore.Account) error {
-	if !r.manifests {
-		return nil
-	}
-	data, err := readObject(ctx, store, r.Day, night.ManifestObject(r.day))
-	if err != nil {
-		return err
-	}
-	if r.Manifest, err = night.ParseManifest(r.day, data); err != nil {
-		r.State = stateDamaged
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the manifest cannot be trusted: %v", err))
-	}
-	return nil
-}
-
 // readShards lists the archives that are there, with what the manifest knows of
 // them. The manifest's copy is then emptied: it has the same and much more.
 func (r *dayReport) readShards() {
+	for _, p := range r.Problems {
+		r.Warnings = append(r.Warnings, p.String())
+	}
 	known := map[string]night.Shard{}
-	if r.Manifest != nil {
-		for _, p := range night.CheckStored(r.day, r.Manifest, r.stored()) {
-			r.State = stateDamaged
-			r.Warnings = append(r.Warnings, p.String())
-		}
+	if r.Manifest = r.manifest; r.Manifest != nil {
 		for _, s := range r.Manifest.Shards {
 			known[s.Object] = s
 		}
@@ -167,15 +148,6 @@ func (r *dayReport) readShards() {
 		}
 		r.Shards = append(r.Shards, newShardReport(o, known[o.Name]))
 	}
-}
-
-// stored is the listing as the manifest's rules want it.
-func (r *dayReport) stored() map[string]night.Stored {
-	out := make(map[string]night.Stored, len(r.listed))
-	for _, o := range r.listed {
-		out[o.Name] = night.Stored{Object: o.Name, Bytes: o.Size, MD5: o.Listed}
-	}
-	return out
 }
 
 func newShardReport(o objstore.Object, s night.Shard) shardReport {
@@ -275,6 +247,6 @@ func (r *dayReport) warnings() {
 			"Restore this day with: nightshard request restore %s", plural(r.OldForm, "archive"), r.Day)
 	}
 	if r.daySummary.Drill == "outdated" {
-		warn("the drill is older than the backup: nightshard request restore %s proves this one", r.Day)
+		warn("the drill is of an earlier backup of the day: nightshard request restore %s proves this one", r.Day)
 	}
 }

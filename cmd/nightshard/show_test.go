@@ -75,7 +75,7 @@ func TestManifestThatCannotBeTrustedIsAWarning(t *testing.T) {
 	put(t, store, "2016-06-01", "2016-06-01/manifest.json", []byte(`{"schema":1,"day":"2016-06-02"}`), nil)
 	put(t, store, "2016-06-01", "2016-06-01/drill.json", []byte(`{"schema":99}`), nil)
 	cli{store: store}.run(t, "show", "2016-06-01").done(t).shows(t,
-		"the manifest cannot be trusted", "the drill cannot be read", "use a newer nightshard")
+		"manifest.json: it cannot be trusted", "the drill cannot be read", "use a newer nightshard")
 }
 
 func TestShowAsJSON(t *testing.T) {

@@ -76,7 +76,9 @@ type swiftReport struct {
 	Endpoint string `json:"endpoint,omitempty"`
 	// Newest is the newest finished day, nil if there is none.
 	Newest *daySummary `json:"newest,omitempty"`
-	Error  string      `json:"error,omitempty"`
+	// Damaged are the days after it that are damaged, newest first.
+	Damaged []*daySummary `json:"damaged,omitempty"`
+	Error   string        `json:"error,omitempty"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -231,9 +233,12 @@ func (a *app) readSwift(ctx context.Context) swiftReport {
 			r.Error = err.Error()
 			return r
 		}
-		if d.State == stateFinished {
+		switch d.State {
+		case stateFinished:
 			r.Newest = d
 			return r
+		case stateDamaged:
+			r.Damaged = append(r.Damaged, d)
 		}
 	}
 	return r

@@ -33,6 +33,9 @@ func (a *app) printSwift(r swiftReport) {
 		a.out.printf("Swift   %s\nNewest  %s, %s, %s, %s old, drill: %s\n", r.Endpoint, d.Day,
 			plural(d.Shards, "shard"), bytesText(d.Bytes), ageText(a.now(), d.Stored), d.drillText(a.out))
 	}
+	for _, d := range r.Damaged {
+		a.out.printf("%s %s, %s: nightshard verify %s\n", a.out.warn(stateDamaged), d.Day, plural(len(d.Problems), "problem"), d.Day)
+	}
 }
 
 func (a *app) printConsumers(consumers []consumerReport) {

@@ -20,6 +20,9 @@ const verifyExamples = `  nightshard verify 2016-06-01
 // parallelReads is how many archives are read at the same time.
 const parallelReads = 4
 
+// allDays stands for every day that is stored.
+const allDays = "all"
+
 // newestDay stands for the newest day that is good.
 const newestDay = "newest"
 
@@ -43,6 +46,9 @@ Levels, each with those before it:
 A day of the old scripts has no manifest: its archives are held against its
 metastore and their own checksums.
 
+A container that holds no backup, perhaps dumps of a day that was never backed
+up, is no damage among all.
+
 Exit code 0: good; 1: damaged, or Swift could not be asked.`,
 		Example: verifyExamples,
 		Args:    cobra.ExactArgs(1),
@@ -62,26 +68,21 @@ func (a *app) verify(ctx context.Context, what string, level night.Level) error 
 	if _, err := a.settings(); err != nil {
 		return err
 	}
-	if what != "all" {
+	if what != allDays {
 		if _, err := night.ParseDay(what); err != nil {
-			return misuse("%w, or all", err)
+			return misuse("%w, or %s", err, allDays)
 		}
 	}
 	reports, err := a.proofs(ctx, what, level)
+	if a.asJSON && (err == nil || len(reports) > 0) {
+		err = errors.Join(err, a.out.json(reports))
+	}
 	if err != nil {
 		return err
 	}
-	if a.asJSON {
-		if err := a.out.json(reports); err != nil {
-			return err
-		}
-	}
 	bad := 0
 	for _, r := range reports {
-		if !a.asJSON {
-			a.printProof(r)
-		}
-		if !r.Good {
+		if !r.Good && (what != allDays || !r.NoBackup) {
 			bad++
 		}
 	}
@@ -91,45 +92,54 @@ func (a *app) verify(ctx context.Context, what string, level night.Level) error 
 	return nil
 }
 
-// proofs verifies one day, or all of them, oldest first.
+// proofs verifies one day, or all of them, oldest first. People are shown each
+// as soon as it is read. After an error the reports are those before it.
 func (a *app) proofs(ctx context.Context, what string, level night.Level) ([]*proof.Report, error) {
-	watch := &reading{}
-	end := a.errs.life(watch.words)
-	defer end()
 	store, endpoint, err := a.store(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names := []string{what}
-	if what == "all" {
-		days, err := listDays(ctx, store)
-		if err != nil {
-			return nil, err
-		}
-		names = names[:0]
-		for _, day := range days {
-			names = append(names, day.String())
-		}
+	days, err := chosenDays(ctx, store, what)
+	if err != nil {
+		return nil, err
 	}
 	reports := []*proof.Report{}
-	for _, name := range names {
-		day, err := night.ParseDay(name)
-		if err != nil {
-			return nil, misuse("%w", err)
-		}
-		r, err := proof.Verify(ctx, store, day, watch.options(name, level))
-		if errors.Is(err, objstore.ErrNotFound) && what != "all" {
-			return nil, fmt.Errorf("verify %s: Swift at %s has no container of that name: see nightshard list", day, endpoint)
-		}
-		if errors.Is(err, objstore.ErrNotFound) {
+	for _, day := range days {
+		r, err := a.proof(ctx, store, day, level)
+		switch {
+		case errors.Is(err, objstore.ErrNotFound) && what == allDays:
 			continue // removed meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("verify %s: %w", day, err)
+		case errors.Is(err, objstore.ErrNotFound):
+			return nil, fmt.Errorf("verify %s: Swift at %s has no container of that name: see nightshard list", day, endpoint)
+		case err != nil:
+			return reports, fmt.Errorf("verify %s: %w", day, err)
 		}
 		reports = append(reports, r)
+		if !a.asJSON {
+			a.printProof(r)
+		}
 	}
 	return reports, nil
+}
+
+// chosenDays are the one that is named, or all.
+func chosenDays(ctx context.Context, store objstore.Account, what string) ([]night.Day, error) {
+	if what == allDays {
+		return listDays(ctx, store)
+	}
+	day, err := night.ParseDay(what)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the day
+	}
+	return []night.Day{day}, nil
+}
+
+// proof verifies a day with a sign of life.
+func (a *app) proof(ctx context.Context, store objstore.Account, day night.Day, level night.Level) (*proof.Report, error) {
+	watch := &reading{}
+	end := a.errs.life(watch.words)
+	defer end()
+	return proof.Verify(ctx, store, day, watch.options(day.String(), level)) //nolint:wrapcheck // the caller names the day
 }
 
 // reading says how far the reading is.
@@ -162,6 +172,10 @@ func (r *reading) words() string {
 
 // printProof is a report for people: one line, and one for each problem.
 func (a *app) printProof(r *proof.Report) {
+	if r.NoBackup {
+		a.out.printf("%s  %s\n", r.Day, a.out.warn(stateEmpty))
+		return
+	}
 	verdict := a.out.good("good")
 	if !r.Good {
 		verdict = a.out.warn("DAMAGED, " + plural(len(r.Problems), "problem"))
@@ -183,22 +197,23 @@ func (a *app) printProof(r *proof.Report) {
 }
 
 // newest finds the newest good day, and says of each newer one why not.
-func (a *app) newest(ctx context.Context) (string, error) {
+func (a *app) newest(ctx context.Context) (day string, passedOver []passedDay, err error) {
 	watch := &reading{}
 	end := a.errs.life(watch.words)
 	defer end()
 	store, _, err := a.store(ctx)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	chosen, passed, err := proof.Newest(ctx, store, watch.options("the newest day", night.LevelContent))
 	end()
 	for _, r := range passed {
 		a.note(fmt.Sprintf("%s is passed over, %s: %s", r.Day, plural(len(r.Problems), "problem"), r.Problems[0]))
+		passedOver = append(passedOver, passedDay{Day: r.Day, Problems: r.Problems})
 	}
 	if err != nil {
-		return "", fmt.Errorf("find the newest good day: %w", err)
+		return "", nil, fmt.Errorf("find the newest good day: %w", err)
 	}
 	a.note("the newest good day is " + chosen.Day)
-	return chosen.Day, nil
+	return chosen.Day, passedOver, nil
 }

@@ -108,6 +108,8 @@ type jsonLine struct {
 	Sequence uint64          `json:"sequence,omitempty"`
 	Time     string          `json:"time,omitempty"`
 	Message  json.RawMessage `json:"message,omitempty"`
+	// PassedOver is of a requested restore of the newest good day.
+	PassedOver []passedDay `json:"passedOver,omitempty"`
 	// Fate is silent or notRunning.
 	Fate string `json:"fate,omitempty"`
 	Text string `json:"text,omitempty"`
@@ -125,7 +127,7 @@ func (v *jsonView) print(line jsonLine) {
 
 func (v *jsonView) asked(q asked) {
 	if r, err := q.report(); err == nil {
-		v.print(jsonLine{Type: "requested", Subject: r.Subject, Stream: r.Stream, Sequence: r.Sequence, Message: r.Message})
+		v.print(jsonLine{Type: "requested", Subject: r.Subject, Stream: r.Stream, Sequence: r.Sequence, Message: r.Message, PassedOver: r.PassedOver})
 	}
 }
 
