@@ -46,8 +46,8 @@ func TestNightSurvivesAKillOfInfluxDBAtEachRequest(t *testing.T) {
 			t.Parallel()
 			m := newMillIn(t, build(t, testbed.InfluxOptions{Version: c[0]}, testbed.InfluxOptions{Version: c[1]}), "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 			made, _ := m.trial(t, nil)
-			for _, w := range choose(t, m.wires(t), 4, wire.String) {
-				t.Run("killed in the middle/"+w.String(), func(t *testing.T) {
+			for _, w := range choose(t, m.wires(t), 4, wire.label) {
+				t.Run("killed in the middle/"+w.label(), func(t *testing.T) {
 					m.reportTo(t)
 					m.cutDown(t, w)
 				})

@@ -17,7 +17,7 @@ type wire struct {
 	passed testbed.Passed
 }
 
-func (w wire) String() string { return w.side + ": " + w.kind }
+func (w wire) label() string { return w.side + ": " + w.kind }
 
 // dialogue names what a connection is for, by its first bytes.
 func dialogue(p testbed.Passed) string {

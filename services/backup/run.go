@@ -71,7 +71,7 @@ func (b *backup) serve(ctx context.Context, bus *events.Bus) error {
 	g.Go(func() error {
 		return bus.Consume(gctx, events.Consumer{
 			Durable: "backup", Subjects: []string{events.BackupRequested}, Deliver: events.DeliverLast,
-			Handler: b.handle, Failed: b.failed, Retry: events.RetryAfter(b.cfg.RetryWait),
+			Handler: connect.Login("NIGHTSHARD_PRODUCTION", b.handle), Failed: b.failed, Retry: events.RetryAfter(b.cfg.RetryWait),
 		})
 	})
 	b.log.Info().Str("database", b.cfg.Database).Str("production", b.cfg.Snapshot).

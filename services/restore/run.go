@@ -37,7 +37,7 @@ func run(ctx context.Context, e env) error {
 	parts.Log.Info().Str("database", e.cfg.Database).Str("intermediary", e.cfg.URL).Str("mode", e.cfg.Mode).Msg("waiting for events")
 	return parts.Bus.Consume(ctx, events.Consumer{ //nolint:wrapcheck // it names the consumer
 		Durable: "restore", Subjects: []string{events.BackupCompleted, events.RestoreRequested}, Deliver: events.DeliverLast,
-		Handler: r.handle, Failed: r.failed, Retry: events.RetryAfter(e.cfg.RetryWait),
+		Handler: connect.Login("NIGHTSHARD_INTERMEDIARY", r.handle), Failed: r.failed, Retry: events.RetryAfter(e.cfg.RetryWait),
 	})
 }
 
