@@ -24,7 +24,9 @@ func hiccups() []glitch {
 		all = append(all, glitch{fmt.Sprint("answered ", code), testbed.HTTPFault{Action: testbed.Answer, Status: code}, anyRequest})
 	}
 	said := func(_, what string) bool { return what != "/ping" && what != "/write" } // these answer without content
+	counts := func(_, what string) bool { return strings.HasPrefix(what, "count") }
 	return append(all,
+		glitch{"answered \"shard is disabled\"", testbed.HTTPFault{Action: testbed.EditAnswer, Edit: disabled}, counts},
 		glitch{"connection ended (FIN)", testbed.HTTPFault{Action: testbed.Drop}, anyRequest},
 		glitch{"connection reset", testbed.HTTPFault{Action: testbed.ResetRequest}, anyRequest},
 		glitch{"done, the answer lost", testbed.HTTPFault{Action: testbed.LoseAnswer}, anyRequest},
@@ -36,6 +38,12 @@ func hiccups() []glitch {
 		glitch{"answer short", testbed.HTTPFault{Action: testbed.ShortAnswer}, said},
 		glitch{"bit flipped in the answer", testbed.HTTPFault{Action: testbed.FlipAnswer}, said},
 	)
+}
+
+// disabled is what a server says that has a shard and has not opened it yet, as
+// 1.6.7 now and then does just after a restore.
+func disabled([]byte) []byte {
+	return []byte(`{"results":[{"statement_id":0,"error":"shard is disabled"}]}` + "\n")
 }
 
 // hiccupsAt are all the pairs that fit.
@@ -59,7 +67,7 @@ func TestNightSurvivesInfluxDBsHTTPPortAtItsWorst(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 	made, _ := m.trial(t, nil)
-	for _, x := range choose(t, hiccupsAt(made), 30, func(x try) string { return x.name + " " + x.at.String() }) {
+	for _, x := range choose(t, hiccupsAt(made), 20, func(x try) string { return x.name + " " + x.at.String() }) {
 		t.Run(x.name+"/"+x.at.String(), func(t *testing.T) { m.hiccup(t, x) })
 	}
 }

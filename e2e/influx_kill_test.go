@@ -46,13 +46,13 @@ func TestNightSurvivesAKillOfInfluxDBAtEachRequest(t *testing.T) {
 			t.Parallel()
 			m := newMillIn(t, build(t, testbed.InfluxOptions{Version: c[0]}, testbed.InfluxOptions{Version: c[1]}), "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 			made, _ := m.trial(t, nil)
-			for _, w := range choose(t, m.wires(t), 4, wire.label) {
+			for _, w := range choose(t, m.wires(t), 3, wire.label) {
 				t.Run("killed in the middle/"+w.label(), func(t *testing.T) {
 					m.reportTo(t)
 					m.cutDown(t, w)
 				})
 			}
-			for _, o := range choose(t, blows(made), 6, blow.String) {
+			for _, o := range choose(t, blows(made), 4, blow.String) {
 				t.Run(o.String(), func(t *testing.T) {
 					m.reportTo(t)
 					m.struck(t, o)

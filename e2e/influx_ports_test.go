@@ -110,7 +110,7 @@ func TestNightSurvivesInfluxDBsSnapshotPortAtItsWorst(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 	t.Run("a tag that changed on the way", m.changedTag)
-	for _, s := range choose(t, snags(m.wires(t)), 30, func(s snag) string { return s.name + " " + s.where() }) {
+	for _, s := range choose(t, snags(m.wires(t)), 24, func(s snag) string { return s.name + " " + s.where() }) {
 		t.Run(fmt.Sprintf("%s/%s/%d at %d", s.where(), s.name, s.n, s.fault.After), func(t *testing.T) {
 			m.reportTo(t)
 			m.snagged(t, s)
