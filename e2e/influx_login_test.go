@@ -40,6 +40,7 @@ func TestANightWithLoginsTellsNoPassword(t *testing.T) {
 				procs[c.service] = h.start(c.service)
 				h.redo(c.service)
 			}
+			h.readers(procs)
 			h.silent(procs)
 		})
 	}
@@ -60,6 +61,39 @@ func (h *house) redo(service string) {
 		d, _ := awaitOn[*pb.DumpCompleted](h, seq, events.DumpCompleted, events.DumpFailed)
 		h.sameDump(d)
 	}
+}
+
+// readers tries users who may only read. Production's must be an administrator,
+// for SHOW SHARDS. A dumper's can do with reading, but each restore takes the
+// right away with the database that it drops: then the dump says so.
+func (h *house) readers(procs map[string]*proc) {
+	h.t.Helper()
+	for _, s := range []*testbed.InfluxServer{h.prod, h.inter} {
+		s.Query(h.t, "", `CREATE USER reader WITH PASSWORD 'only'; GRANT READ ON "sensu_db" TO reader`)
+	}
+	h.inter.Query(h.t, "", `GRANT READ ON "_nightshard" TO reader`)
+	reader := func(service, setting string) {
+		if err := procs[service].stop(15); err != nil {
+			h.t.Error(err)
+		}
+		h.noSecret("log of "+service, procs[service].logged())
+		procs[service] = h.start(service, setting+"_USER=reader", setting+"_PASSWORD=only")
+	}
+	reader("dumper", "NIGHTSHARD_INTERMEDIARY")
+	h.redo("dumper")
+	reader("backup", "NIGHTSHARD_PRODUCTION")
+	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: dayName(1)})
+	f, _ := awaitOn[*pb.BackupFailed](h, seq, events.BackupFailed, events.BackupCompleted)
+	if f.GetAttempts() != 1 || !strings.Contains(f.GetError(), "too few rights") {
+		h.t.Errorf("backup by a user who may not list shards: %v", f)
+	}
+	h.redo("restore")
+	e := h.await("dump.failed", seq, func(e events.Event) bool { return e.Subject == events.DumpFailed })
+	if d, ok := e.Message.(*pb.DumpFailed); !ok || d.GetAttempts() != 1 || !strings.Contains(d.GetError(), "too few rights") {
+		h.t.Errorf("dump by a user whose right is gone: %s", e.Data)
+	}
+	tried(h.t, "InfluxDB", "user with too few rights", "backup to InfluxDB", saidFailed)
+	tried(h.t, "InfluxDB", "user with too few rights", "dumper to InfluxDB", saidFailed)
 }
 
 // refusedLogin starts a service with a wrong password. What the step before it

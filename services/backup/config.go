@@ -16,7 +16,7 @@ type config struct {
 	Listen     string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9421" desc:"address of the health page and the metrics"`
 	URL        string        `envconfig:"NIGHTSHARD_PRODUCTION_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of production's InfluxDB"`
 	Snapshot   string        `envconfig:"NIGHTSHARD_PRODUCTION_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of production's InfluxDB"`
-	User       string        `envconfig:"NIGHTSHARD_PRODUCTION_USER" desc:"user at production; it needs to read the database and SHOW SHARDS"`
+	User       string        `envconfig:"NIGHTSHARD_PRODUCTION_USER" desc:"user at production; it needs SHOW SHARDS, so it is an administrator"`
 	Password   string        `envconfig:"NIGHTSHARD_PRODUCTION_PASSWORD" desc:"password of that user"`
 	Schedule   string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
 	Day        string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`

@@ -17,7 +17,7 @@ type config struct {
 	service.Common
 	Listen          string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9423" desc:"address of the health page and the metrics"`
 	URL             string        `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB"`
-	User            string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to read the database and _nightshard, and to list shards (an administrator)"`
+	User            string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; an administrator: each restore drops the database, and with it the rights of others"`
 	Password        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
 	Measurements    measurements  `envconfig:"NIGHTSHARD_MEASUREMENTS" required:"true" desc:"measurements to dump, separated by commas (\\, for a comma), or a JSON array"`
 	RetentionPolicy string        `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
