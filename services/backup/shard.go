@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -66,7 +67,13 @@ func (h *haul) whole(ctx context.Context, key night.ShardKey, had *int64) (night
 		return night.Shard{}, err
 	}
 	s.Counts = night.NewFingerprint(before, after)
-	return s, holds(archive, s)
+	if err := holds(archive, s); err != nil {
+		return night.Shard{}, err
+	}
+	if !reflect.DeepEqual(before, after) {
+		widen(s.Counts, archive)
+	}
+	return s, nil
 }
 
 // archive stores the archive of a shard.
@@ -92,25 +99,31 @@ func (h *haul) archive(ctx context.Context, key night.ShardKey, had int64) (nigh
 const (
 	// flushWait bounds how long production may need until what it holds of a
 	// shard in memory is in files. After a DELETE an idle shard gives nothing
-	// for up to ten seconds.
-	flushWait = 30 * time.Second
+	// for up to ten seconds. A slow disk may take half a minute for one part of
+	// a large cache.
+	flushWait = 3 * time.Minute
 	// flushPause lies between two questions.
 	flushPause = 500 * time.Millisecond
 )
 
 // flush has production write what it holds of a shard in memory: under load it
-// silently leaves that out of an archive.
+// silently leaves that out of an archive. A server that is too busy to say in
+// time that it did is watched until it must have done it.
 func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
+	var watch influx.Witness
 	flush := func() (struct{}, error) {
 		err := h.snapshot.Flush(ctx, key.ID)
 		switch {
 		case errors.Is(err, influx.ErrNoData):
 			loaded, listErr := h.snapshot.Loaded(ctx, h.cfg.Database)
 			if listErr == nil && !loaded[key.ID] {
-				err = backoff.Permanent(errNotLoaded)
+				return struct{}{}, backoff.Permanent(errNotLoaded)
 			}
 		case err != nil && !errors.Is(err, influx.ErrBusy):
-			err = backoff.Permanent(err)
+			return struct{}{}, backoff.Permanent(err)
+		}
+		if err == nil || h.written(ctx, key, &watch) {
+			return struct{}{}, nil
 		}
 		return struct{}{}, err //nolint:wrapcheck // it names the shard
 	}
@@ -119,6 +132,17 @@ func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
 			h.j.log.Debug().Err(err).Uint64("shard", key.ID).Msg("shard is flushed again")
 		}))
 	return err //nolint:wrapcheck // it names the shard
+}
+
+// written says whether the state of the shard's cache proves by now what a
+// flush could not.
+func (h *haul) written(ctx context.Context, key night.ShardKey, watch *influx.Witness) bool {
+	state, err := h.http.Cache(ctx, h.cfg.Database, key.ID)
+	if err != nil {
+		h.j.log.Debug().Err(err).Msg("the cache's state is not known")
+		return false
+	}
+	return watch.See(state)
 }
 
 // stream passes one shard from production to Swift, verifying it on the way.
@@ -130,7 +154,7 @@ func (h *haul) stream(ctx context.Context, key night.ShardKey) (night.Shard, *ts
 		if err != nil {
 			return nil, err //nolint:wrapcheck // it names the server and the shard
 		}
-		last = tsm.NewReader(body, archiveOptions(name))
+		last = tsm.NewReader(body, h.archiveOptions(name))
 		return verified{Reader: &metered{Reader: last, n: &h.bytes}, Closer: body}, nil
 	}
 	object := name.Object(h.j.day)
@@ -159,30 +183,47 @@ func record(key night.ShardKey, s night.Stored) night.Shard {
 	}
 }
 
-// errCacheLeftOut says that an archive holds fewer values than the server
-// counted before it was read.
-var errCacheLeftOut = errors.New("the archive holds fewer values than production had before: its cache was left out")
+// errTooFew says that an archive holds fewer values than the server counted
+// before and after it was read.
+var errTooFew = errors.New("the archive holds fewer values than production has")
 
 // holds checks the values counted in the archive's blocks against the counts
-// taken before: under write load a server silently leaves out what is still in
-// its cache. Deletes make an archive hold more, never fewer, than is counted
-// after them, so the least of both counts is what it must reach.
+// taken before and after it was read. It is the second line: what the archive
+// holds may be too high, where blocks overlap. Deletes make it hold more, never
+// fewer, than is counted after them, so the least of both counts is what it
+// must reach.
 func holds(a *tsm.Archive, s night.Shard) error {
 	for m, fields := range s.Counts {
 		for field, want := range fields {
 			if got := a.Counts[tsm.FieldKey{Measurement: m, Field: field}]; got < want.Min {
-				return fmt.Errorf("check shard %d, %q field %q: %d of %d values: %w", s.ID, m, field, got, want.Min, errCacheLeftOut)
+				return fmt.Errorf("check shard %d, %q field %q: %d of %d values: %w", s.ID, m, field, got, want.Min, errTooFew)
 			}
 		}
 	}
 	return nil
 }
 
+// widen lets a fingerprint allow for what the archive holds, where production's
+// counts changed while it was read: points that were deleted and written again
+// in between may be more, or fewer, in the archive than in both counts.
+func widen(counts night.Fingerprint, a *tsm.Archive) {
+	for key, most := range a.Counts {
+		want, ok := counts[key.Measurement][key.Field]
+		if ok && want.Min == want.Max {
+			continue
+		}
+		if counts[key.Measurement] == nil {
+			counts[key.Measurement] = map[string]night.Range{}
+		}
+		counts[key.Measurement][key.Field] = night.Range{Min: min(want.Min, a.Least[key]), Max: max(want.Max, most)}
+	}
+}
+
 // archiveOptions store a plain archive as it came, byte by byte, and give one
 // that plain `influxd restore` would misplace the entry paths that lead it
 // right.
-func archiveOptions(name night.ShardName) tsm.Options {
-	opts := tsm.Options{Count: true}
+func (h *haul) archiveOptions(name night.ShardName) tsm.Options {
+	opts := tsm.Options{Count: true, Until: h.cutoff}
 	if name.Detour() {
 		opts.Rename = tsm.RenameInto(name.EntryFolder())
 	}

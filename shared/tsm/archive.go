@@ -3,6 +3,7 @@ package tsm
 import (
 	"fmt"
 	"io"
+	"time"
 )
 
 // Options say what a [Reader] does beside verifying. The zero value verifies
@@ -24,6 +25,8 @@ type Options struct {
 	// Count counts the values by measurement and field. It needs about 50
 	// bytes for each series key of the shard and 2 for each block of a file.
 	Count bool
+	// Until leaves values at or after it out of the count; zero counts all.
+	Until time.Time
 }
 
 // DefaultMemory is the largest file that is held in memory for its tombstone
@@ -57,8 +60,11 @@ type Archive struct {
 	// taken into account. Nil without [Options].Count.
 	Counts map[FieldKey]int64
 	// Inexact names the fields for which Counts is an upper bound: blocks of
-	// a series overlap, or a tombstone covers a part of a block.
+	// a series overlap, or a tombstone or Until cuts through a block.
 	Inexact map[FieldKey]bool
+	// Least is the number of values that there are at least. It equals Counts
+	// for the fields that are not Inexact.
+	Least map[FieldKey]int64
 }
 
 // File is one file of an archive.

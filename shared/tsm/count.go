@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math"
 	"strings"
+	"time"
 )
 
 // counter counts the values of an archive by measurement and field, from the
@@ -15,8 +16,9 @@ import (
 // Blocks come before the keys that they belong to, so the counts of a file's
 // blocks wait in a tally for its index.
 type counter struct {
+	until   int64                // values at or after it do not count
 	fields  map[string]*cell     // by escaped measurement and field
-	spans   map[uint64]timeRange // what was counted of a key, by its hash
+	keys    map[uint64]keyCounts // what was counted of a key, by its hash
 	seed    maphash.Seed
 	scratch []byte
 }
@@ -25,11 +27,23 @@ type counter struct {
 type cell struct {
 	key     FieldKey
 	values  int64
+	least   int64
 	inexact bool
 }
 
-func newCounter() *counter {
-	return &counter{fields: map[string]*cell{}, spans: map[uint64]timeRange{}, seed: maphash.MakeSeed()}
+// keyCounts is what was counted of a key in the files so far.
+type keyCounts struct {
+	timeRange
+	least int64 // values that it has whatever overlaps
+}
+
+// newCounter counts values before until; the zero time is all.
+func newCounter(until time.Time) *counter {
+	c := &counter{until: math.MaxInt64, fields: map[string]*cell{}, keys: map[uint64]keyCounts{}, seed: maphash.MakeSeed()}
+	if !until.IsZero() {
+		c.until = until.UnixNano()
+	}
+	return c
 }
 
 // tally counts one file.
@@ -42,6 +56,7 @@ type tally struct {
 	cell   *cell
 	hash   uint64
 	span   timeRange // of its counted blocks; max before min: none yet
+	least  int64     // values of its blocks that surely count
 }
 
 // file starts the tally of a file. Deletes are left out of the counts.
@@ -63,7 +78,7 @@ func (t *tally) key(key []byte) {
 	t.ranges = t.deleted[string(key)]
 	t.cell = t.counter.cellOf(key)
 	t.hash = maphash.Bytes(t.counter.seed, key)
-	t.span = timeRange{math.MaxInt64, math.MinInt64}
+	t.span, t.least = timeRange{math.MaxInt64, math.MinInt64}, 0
 }
 
 // endKey compares the key's times with those in other files: where both have
@@ -74,14 +89,18 @@ func (t *tally) endKey() {
 	if t.cell == nil || t.span.max < t.span.min {
 		return
 	}
-	all := t.span
-	if other, ok := t.counter.spans[t.hash]; ok {
-		if other.min <= all.max && all.min <= other.max {
+	now := keyCounts{t.span, t.least}
+	if other, ok := t.counter.keys[t.hash]; ok {
+		now.least += other.least
+		if other.min <= now.max && now.min <= other.max {
 			t.cell.inexact = true
+			now.least = max(t.least, other.least)
 		}
-		all = timeRange{min(all.min, other.min), max(all.max, other.max)}
+		now.timeRange = timeRange{min(now.min, other.min), max(now.max, other.max)}
+		t.cell.least -= other.least
 	}
-	t.counter.spans[t.hash] = all
+	t.cell.least += now.least
+	t.counter.keys[t.hash] = now
 }
 
 // entry counts one block of the key.
@@ -91,15 +110,14 @@ func (t *tally) entry(minTime, maxTime int64) {
 		return // more entries than blocks: the footer check refuses the file
 	}
 	t.waiting = t.waiting[n:]
-	switch covers(t.ranges, minTime, maxTime) {
-	case coverWhole:
+	cover := covers(t.ranges, minTime, maxTime)
+	if cover == coverWhole || minTime >= t.counter.until {
 		return
-	case coverNone:
-	case coverPart:
-		t.cell.inexact = true
 	}
-	if minTime <= t.span.max {
+	if cover == coverPart || maxTime >= t.counter.until || minTime <= t.span.max {
 		t.cell.inexact = true
+	} else {
+		t.least += int64(count)
 	}
 	t.span = timeRange{min(t.span.min, minTime), max(t.span.max, maxTime)}
 	t.cell.values += int64(count)
@@ -139,10 +157,11 @@ func (c *counter) fill(a *Archive) {
 	if c == nil {
 		return
 	}
-	a.Counts, a.Inexact = map[FieldKey]int64{}, map[FieldKey]bool{}
+	a.Counts, a.Least, a.Inexact = map[FieldKey]int64{}, map[FieldKey]int64{}, map[FieldKey]bool{}
 	for _, f := range c.fields {
 		if f.values > 0 {
 			a.Counts[f.key] += f.values
+			a.Least[f.key] += f.least
 		}
 		if f.inexact {
 			a.Inexact[f.key] = true

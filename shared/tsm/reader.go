@@ -20,7 +20,7 @@ func NewReader(src io.Reader, o Options) *Reader {
 	v := newVerifier(src)
 	r := &Reader{verify: v, out: v}
 	if o.Count {
-		v.count = newCounter()
+		v.count = newCounter(o.Until)
 	}
 	if o.Count || o.Tombstones {
 		v.stones = &stones{}
