@@ -17,15 +17,22 @@ import (
 	"nightshard/shared/tsm"
 )
 
-// shardTries bounds how often a shard is read that was not read whole.
-const shardTries = 5
+const (
+	// shardTries bounds how often a shard is read that was not read whole.
+	shardTries = 5
+	// steadyTries is how often at most a shard is read in the hope that no
+	// point of it is deleted and written again meanwhile.
+	steadyTries = 2
+)
 
 // shard stores one shard. One that is not whole is read again a few times, if
 // production still has it.
 func (h *haul) shard(ctx context.Context, key night.ShardKey) (night.Shard, error) {
 	var had int64 // values in it when it was first looked at
+	tries := 0
 	store := func() (night.Shard, error) {
-		s, err := h.whole(ctx, key, &had)
+		tries++
+		s, err := h.whole(ctx, key, &had, tries > steadyTries)
 		if err != nil && h.deleted(ctx, key) {
 			return night.Shard{}, backoff.Permanent(errDeleted)
 		}
@@ -51,8 +58,9 @@ func (h *haul) shard(ctx context.Context, key night.ShardKey) (night.Shard, erro
 // when its stream had ended; the archive holds as many values as were counted;
 // and at the end of the backup production still lists the shard.
 //
-// had keeps the most values that any try counted.
-func (h *haul) whole(ctx context.Context, key night.ShardKey, had *int64) (night.Shard, error) {
+// had keeps the most values that any try counted. With restless, counts that
+// changed meanwhile prove nothing.
+func (h *haul) whole(ctx context.Context, key night.ShardKey, had *int64, restless bool) (night.Shard, error) {
 	before, err := h.count(ctx, key, h.cutoff, h.counters)
 	if err != nil {
 		return night.Shard{}, err
@@ -67,12 +75,10 @@ func (h *haul) whole(ctx context.Context, key night.ShardKey, had *int64) (night
 		return night.Shard{}, err
 	}
 	s.Counts = night.NewFingerprint(before, after)
-	if err := holds(archive, s); err != nil {
+	if err := holds(archive, s, restless); err != nil {
 		return night.Shard{}, err
 	}
-	if !reflect.DeepEqual(before, after) {
-		widen(s.Counts, archive)
-	}
+	widen(s.Counts, archive, !reflect.DeepEqual(before, after))
 	return s, nil
 }
 
@@ -187,35 +193,56 @@ func record(key night.ShardKey, s night.Stored) night.Shard {
 // before and after it was read.
 var errTooFew = errors.New("the archive holds fewer values than production has")
 
+// errTooMany says that it holds more: points were deleted after it was read.
+var errTooMany = errors.New("the archive holds more values than production has")
+
 // holds checks the values counted in the archive's blocks against the counts
 // taken before and after it was read. It is the second line: what the archive
-// holds may be too high, where blocks overlap. Deletes make it hold more, never
-// fewer, than is counted after them, so the least of both counts is what it
-// must reach.
-func holds(a *tsm.Archive, s night.Shard) error {
+// holds may be too high, where blocks overlap. Points deleted meanwhile make it
+// hold more than is counted after, so the least of both counts is what it must
+// reach. Only where points are deleted and written anew at the same time may a
+// whole archive have less, or more than both: with restless, a field that shows
+// it is passed over.
+func holds(a *tsm.Archive, s night.Shard, restless bool) error {
 	for m, fields := range s.Counts {
 		for field, want := range fields {
-			if got := a.Counts[tsm.FieldKey{Measurement: m, Field: field}]; got < want.Min {
+			got := a.Counts[tsm.FieldKey{Measurement: m, Field: field}]
+			if moved := want.Min != want.Max; got < want.Min && (!restless || !moved) {
 				return fmt.Errorf("check shard %d, %q field %q: %d of %d values: %w", s.ID, m, field, got, want.Min, errTooFew)
 			}
+		}
+	}
+	for key, least := range a.Least {
+		if want := s.Counts[key.Measurement][key.Field]; least > want.Max && !restless {
+			return fmt.Errorf("check shard %d, %q field %q: %d values, production has %d: %w", s.ID, key.Measurement, key.Field, least, want.Max, errTooMany)
 		}
 	}
 	return nil
 }
 
 // widen lets a fingerprint allow for what the archive holds, where production's
-// counts changed while it was read: points that were deleted and written again
-// in between may be more, or fewer, in the archive than in both counts.
-func widen(counts night.Fingerprint, a *tsm.Archive) {
+// counts changed while it was read: where points are deleted and written again
+// the archive may have more, or fewer, than both counts. moved says that any
+// count changed.
+func widen(counts night.Fingerprint, a *tsm.Archive, moved bool) {
 	for key, most := range a.Counts {
-		want, ok := counts[key.Measurement][key.Field]
-		if ok && want.Min == want.Max {
+		fields := counts[key.Measurement]
+		want, ok := fields[key.Field]
+		if least := a.Least[key]; least <= want.Max && (ok && want.Min == want.Max || !moved) {
 			continue
 		}
-		if counts[key.Measurement] == nil {
-			counts[key.Measurement] = map[string]night.Range{}
+		if fields == nil {
+			fields = map[string]night.Range{}
+			counts[key.Measurement] = fields
 		}
-		counts[key.Measurement][key.Field] = night.Range{Min: min(want.Min, a.Least[key]), Max: max(want.Max, most)}
+		fields[key.Field] = night.Range{Min: min(want.Min, a.Least[key]), Max: max(want.Max, most)}
+	}
+	for m, fields := range counts {
+		for field, want := range fields {
+			if a.Counts[tsm.FieldKey{Measurement: m, Field: field}] == 0 && want.Min != want.Max {
+				fields[field] = night.Range{Max: want.Max}
+			}
+		}
 	}
 }
 
