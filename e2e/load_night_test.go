@@ -72,26 +72,26 @@ func (l *load) by(kind string, at time.Time) int {
 const (
 	// batch is how many points a write has.
 	batch = 50
+	// ballast is what makes a disk of 40 KB a second busy, in KB.
+	ballast = 120
 	// writePause lies between two writes of a writer.
-	writePause = 20 * time.Millisecond
+	writePause = 40 * time.Millisecond
 )
 
-// begin starts the writers: two that append, one that writes over the same
+// begin starts the writers: one that appends, one that writes over the same
 // points again and again, and one that writes and deletes.
 func (l *load) begin(ctx context.Context) {
 	write := func(lines string) error { return l.client.WritePoints(ctx, database, "main", []byte(lines)) }
 	var all sync.WaitGroup
-	for _, kind := range []string{"a", "b"} {
-		all.Go(func() {
-			l.keep(ctx, kind, func(n int) error {
-				var b strings.Builder
-				for i := range batch {
-					fmt.Fprintf(&b, "appended,w=%s v=%di,text=\"%08x\" %d\n", kind, n, rand.Uint32(), pointTime(n*batch+i))
-				}
-				return write(b.String())
-			})
+	all.Go(func() {
+		l.keep(ctx, "appended", func(n int) error {
+			var b strings.Builder
+			for i := range batch {
+				fmt.Fprintf(&b, "appended v=%di,text=\"%08x\" %d\n", n, rand.Uint32(), pointTime(n*batch+i))
+			}
+			return write(b.String())
 		})
-	}
+	})
 	all.Go(func() {
 		l.keep(ctx, "over", func(n int) error {
 			var b strings.Builder
@@ -157,17 +157,18 @@ func TestANightUnderLoadLacksNothing(t *testing.T) {
 			defer cancel()
 			l.begin(ctx)
 			backup, _ := h.start("backup", "NIGHTSHARD_RETRY_WAIT=100ms"), h.start("restore", "NIGHTSHARD_RETRY_WAIT=100ms")
-			for n := range 3 {
-				begin := time.Now()
+			for n := range 2 {
 				l.night(t, n)
-				t.Log("night", n, time.Since(begin), l.by("a", time.Now()))
 			}
 			cancel()
 			log, err := os.ReadFile(h.prod.LogFile)
 			must(t, err)
-			os.WriteFile("/tmp/h/"+version+".log", log, 0o600)
-			t.Logf("%d streams and flushes without the cache, %d flushes asked for again, %d shards read again",
-				strings.Count(string(log), "proceeding without cache"), strings.Count(backup.logged(), "flushed again"), strings.Count(backup.logged(), "read again"))
+			busy := strings.Count(string(log), "proceeding without cache")
+			t.Logf("%d archives without the cache, %d flushes asked for again, %d shards read again",
+				busy, strings.Count(backup.logged(), "flushed again"), strings.Count(backup.logged(), "read again"))
+			if busy == 0 && version == testbed.Influx18 {
+				t.Error("production never left its cache out: the test proves nothing")
+			}
 		})
 	}
 }
@@ -175,18 +176,17 @@ func TestANightUnderLoadLacksNothing(t *testing.T) {
 // night runs one backup and its restore under load.
 func (l *load) night(t *testing.T, n int) {
 	t.Helper()
+	// Some seconds' work for the disk.
+	must(t, l.client.WritePoints(t.Context(), database, "main", []byte(noise(ballast))))
 	seq := l.publish(events.BackupRequested, &pb.BackupRequested{Day: dayName(n)})
 	_, e := awaitOn[*pb.BackupCompleted](l.house, seq, events.BackupCompleted, events.BackupFailed)
 	awaitOn[*pb.RestoreCompleted](l.house, e.Seq, events.RestoreCompleted, events.RestoreFailed)
 	cutoff := l.manifest(dayName(n)).Cutoff
-	for _, kind := range []string{"a", "b"} {
-		want := l.by(kind, cutoff)
-		until := pointTime((want+1)*batch - 1)
-		if got := l.number(t, fmt.Sprintf(`SELECT count(v) FROM "sensu_db"."main".appended WHERE w = '%s' AND time <= %d`, kind, until)); got != want*batch || want == 0 {
-			t.Errorf("night %d: %d points of writer %s, %d were acknowledged before the cut-off", n, got, kind, want*batch)
-		}
+	want := l.by("appended", cutoff)
+	if got := l.number(t, fmt.Sprintf(`SELECT count(v) FROM "sensu_db"."main".appended WHERE time <= %d`, pointTime((want+1)*batch-1))); got != want*batch || want == 0 {
+		t.Errorf("night %d: %d points, %d were acknowledged before the cut-off", n, got, want*batch)
 	}
-	want := l.by("over", cutoff)
+	want = l.by("over", cutoff)
 	if got := l.number(t, `SELECT min(v) FROM "sensu_db"."main".over`); got < want || want == 0 {
 		t.Errorf("night %d: a point has value %d, it was written over with %d before the cut-off", n, got, want)
 	}
