@@ -116,7 +116,7 @@ const (
 // silently leaves that out of an archive. A server that is too busy to say in
 // time that it did is watched until it must have done it.
 func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
-	var watch influx.Witness
+	var watch influx.CacheWatch
 	flush := func() (struct{}, error) {
 		err := h.snapshot.Flush(ctx, key.ID)
 		switch {
@@ -142,7 +142,7 @@ func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
 
 // written says whether the state of the shard's cache proves by now what a
 // flush could not.
-func (h *haul) written(ctx context.Context, key night.ShardKey, watch *influx.Witness) bool {
+func (h *haul) written(ctx context.Context, key night.ShardKey, watch *influx.CacheWatch) bool {
 	state, err := h.http.Cache(ctx, h.cfg.Database, key.ID)
 	if err != nil {
 		h.j.log.Debug().Err(err).Msg("the cache's state is not known")

@@ -51,9 +51,9 @@ func cacheState(s Series) (CacheState, error) {
 	return CacheState{Taken: taken, Writing: writing}, nil
 }
 
-// Witness tells from one state of a cache after the other that all of what was
+// CacheWatch tells from one state of a cache after the other that all of what was
 // in it at the first is in files. The zero value has seen nothing.
-type Witness struct {
+type CacheWatch struct {
 	seen  bool
 	taken int64
 	rises int
@@ -64,10 +64,10 @@ type Witness struct {
 // part out of a cache only when the last one is written, so when it has twice
 // begun anew since the first look, what was in the cache then is in files. Once
 // is enough when nothing is being written at a later look.
-func (w *Witness) See(s CacheState) bool {
+func (w *CacheWatch) See(s CacheState) bool {
 	switch {
 	case !w.seen || s.Taken < w.taken: // the first look, or the server was restarted
-		*w = Witness{seen: true, taken: s.Taken}
+		*w = CacheWatch{seen: true, taken: s.Taken}
 		return false
 	case w.rises > 0 && s.Writing == 0:
 		return true

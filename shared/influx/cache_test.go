@@ -8,7 +8,7 @@ import (
 	"nightshard/shared/testbed"
 )
 
-func TestAWitnessSeesWhenACacheWasWritten(t *testing.T) {
+func TestItIsSeenWhenACacheWasWritten(t *testing.T) {
 	t.Parallel()
 	type state = influx.CacheState
 	for name, c := range map[string]struct {
@@ -23,7 +23,7 @@ func TestAWitnessSeesWhenACacheWasWritten(t *testing.T) {
 		"the server was restarted":    {[]state{{5, 3}, {8, 3}, {2, 0}, {2, 0}}, 0},
 		"a restart, and then a proof": {[]state{{5, 3}, {2, 2}, {4, 2}, {7, 3}}, 4},
 	} {
-		var w influx.Witness
+		var w influx.CacheWatch
 		proof := 0
 		for i, s := range c.states {
 			if w.See(s) && proof == 0 {
