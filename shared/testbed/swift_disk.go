@@ -1,12 +1,11 @@
 package testbed
 
 import (
-	"bytes"
-	"encoding/binary"
-	"io/fs"
+	"crypto/md5"
+	"encoding/hex"
+	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -19,24 +18,27 @@ func SwiftFile(t testing.TB, user, container, object string) string {
 	if err != nil {
 		t.Fatalf("get Swift: %v", err)
 	}
+	conf, err := os.ReadFile("/etc/swift/swift.conf")
+	if err != nil {
+		t.Fatalf("read Swift's configuration: %v", err)
+	}
 	account, _, _ := strings.Cut(user, ":")
 	name := "/AUTH_" + account + "/" + container + "/" + object
-	// Swift keeps the name in the file's attributes, with its length before it.
-	mark := append(binary.LittleEndian.AppendUint32([]byte("X"), uint32(len(name))), name...)
-	found := ""
-	err = filepath.WalkDir(filepath.Join(lease.Dir, "srv", "d1", "objects"), func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".data") {
-			return nil //nolint:nilerr // other tests' objects come and go
-		}
-		buf := make([]byte, 64<<10)
-		if n, err := syscall.Getxattr(path, "user.swift.metadata", buf); err == nil && bytes.Contains(buf[:n], mark) {
-			found = path
-			return fs.SkipAll
-		}
-		return nil
-	})
-	if err != nil || found == "" {
-		t.Fatalf("no file on Swift's disk holds %s: %v", name, err)
+	sum := md5.Sum([]byte(setting(conf, "swift_hash_path_prefix") + name + setting(conf, "swift_hash_path_suffix")))
+	hash := hex.EncodeToString(sum[:])
+	found, err := filepath.Glob(filepath.Join(lease.Dir, "srv", "d1", "objects", "*", hash[29:], hash, "*.data"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d files on Swift's disk hold %s: %v", len(found), name, err)
 	}
-	return found
+	return found[0]
+}
+
+// setting is a value of a configuration file, empty when it is not set.
+func setting(conf []byte, name string) string {
+	for line := range strings.Lines(string(conf)) {
+		if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
