@@ -14,6 +14,7 @@ import (
 	"nightshard/shared/influx"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
+	"nightshard/shared/readahead"
 	"nightshard/shared/tsm"
 )
 
@@ -161,7 +162,8 @@ func (h *haul) stream(ctx context.Context, key night.ShardKey) (night.Shard, *ts
 			return nil, err //nolint:wrapcheck // it names the server and the shard
 		}
 		last = tsm.NewReader(body, h.archiveOptions(name))
-		return verified{Reader: &metered{Reader: last, n: &h.bytes}, Closer: body}, nil
+		// It is verified beside being hashed and sent.
+		return readahead.New(verified{Reader: &metered{Reader: last, n: &h.bytes}, Closer: body}), nil
 	}
 	object := name.Object(h.j.day)
 	sent, err := h.store.Put(ctx, h.j.container(), h.place(object), source, objstore.PutOptions{ContentType: "application/x-tar"})

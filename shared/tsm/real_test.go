@@ -203,14 +203,19 @@ func (s realServer) stream(t *testing.T) []byte {
 
 func (s realServer) dial(t *testing.T) *net.TCPConn {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", s.snapshot, 5*time.Second)
+	c, err := s.connect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
+	return c
+}
+
+func (s realServer) connect() (*net.TCPConn, error) {
+	c, err := net.DialTimeout("tcp", s.snapshot, 5*time.Second)
+	if err != nil {
+		return nil, err
 	}
-	return c.(*net.TCPConn)
+	return c.(*net.TCPConn), c.SetDeadline(time.Now().Add(time.Minute))
 }
 
 // shard is the id of the only shard.
