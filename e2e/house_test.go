@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -283,14 +282,9 @@ func (p *proc) logged() string {
 // read gets an object whole.
 func (h *house) read(container, name string) []byte {
 	h.t.Helper()
-	var data []byte
-	err := h.store.Get(h.t.Context(), container, name, func(_ objstore.Object, r io.Reader) error {
-		var err error
-		data, err = io.ReadAll(r)
-		return err
-	})
+	data, err := objstore.Read(h.t.Context(), h.store, container, name, 1<<30)
 	if err != nil {
-		h.t.Fatalf("get %s: %v", name, err)
+		h.t.Fatal(err)
 	}
 	return data
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -60,22 +58,6 @@ type daySummary struct {
 	marked    bool      // of a run that is under way or was cut off
 	manifests bool
 	manifest  *night.Manifest // nil if there is none that can be trusted
-}
-
-// listDays finds the days among the account's containers, in order.
-func listDays(ctx context.Context, store objstore.Account) ([]night.Day, error) {
-	var days []night.Day
-	err := store.Containers(ctx, "", func(c objstore.Container) error {
-		if day, err := night.ParseDay(c.Name); err == nil {
-			days = append(days, day)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list containers: %w", err)
-	}
-	slices.SortFunc(days, func(x, y night.Day) int { return strings.Compare(x.String(), y.String()) })
-	return days, nil
 }
 
 // summarize looks at each day, several at a time. read counts those done.
@@ -176,11 +158,11 @@ func (d *daySummary) readManifest(ctx context.Context, store objstore.Account) e
 	if !d.manifests {
 		return nil
 	}
-	data, err := readObject(ctx, store, d.Day, night.ManifestObject(d.day))
+	data, err := objstore.Read(ctx, store, d.Day, night.ManifestObject(d.day), maxRecord)
 	switch {
 	case errors.Is(err, objstore.ErrNotFound), errors.Is(err, objstore.ErrCorrupt):
 	case err != nil:
-		return err
+		return err //nolint:wrapcheck // it names what was read
 	default:
 		d.manifest, err = night.ParseManifest(d.day, data)
 	}
@@ -207,12 +189,12 @@ func (d *daySummary) stored() map[string]night.Stored {
 // readDrill sets the verdict. A drill that cannot be read is a verdict too: it
 // must not hide the other days.
 func (d *daySummary) readDrill(ctx context.Context, store objstore.Account) error {
-	data, err := readObject(ctx, store, d.Day, night.DrillObject(d.day))
+	data, err := objstore.Read(ctx, store, d.Day, night.DrillObject(d.day), maxRecord)
 	if errors.Is(err, objstore.ErrNotFound) {
 		return nil // removed since the listing
 	}
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // it names what was read
 	}
 	drill, err := night.ParseDrill(data)
 	switch {
@@ -228,23 +210,6 @@ func (d *daySummary) readDrill(ctx context.Context, store objstore.Account) erro
 		d.Drill = "passed"
 	}
 	return nil
-}
-
-// readObject holds a whole object, for manifests and drills.
-func readObject(ctx context.Context, store objstore.Account, container, name string) ([]byte, error) {
-	var data []byte
-	err := store.Get(ctx, container, name, func(o objstore.Object, r io.Reader) error {
-		if o.Size > maxRecord {
-			return fmt.Errorf("hold %d bytes: too large", o.Size)
-		}
-		var err error
-		data, err = io.ReadAll(r)
-		return err //nolint:wrapcheck // readObject names the object
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return data, nil
 }
 
 // withGaps puts the missing calendar days between the others.

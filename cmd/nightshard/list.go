@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"nightshard/shared/proof"
 )
 
 const listExamples = `  nightshard list
@@ -74,9 +76,9 @@ func (a *app) readDays(ctx context.Context, last int) ([]daySummary, error) {
 	if err != nil {
 		return nil, err
 	}
-	days, err := listDays(ctx, store)
+	days, err := proof.Days(ctx, store)
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // it names what was read
 	}
 	if last > 0 && len(days) > last {
 		days = days[len(days)-last:]

@@ -187,12 +187,12 @@ func (r *dayReport) readDrill(ctx context.Context, store objstore.Account) error
 	if r.drillAt.IsZero() {
 		return nil
 	}
-	data, err := readObject(ctx, store, r.Day, night.DrillObject(r.day))
+	data, err := objstore.Read(ctx, store, r.Day, night.DrillObject(r.day), maxRecord)
 	if errors.Is(err, objstore.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // it names what was read
 	}
 	if r.Drill, err = night.ParseDrill(data); err != nil {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the drill cannot be read: %v", err))

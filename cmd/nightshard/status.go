@@ -12,6 +12,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/connect"
 	"nightshard/shared/events"
+	"nightshard/shared/proof"
 	"nightshard/shared/service"
 )
 
@@ -222,7 +223,7 @@ func (a *app) readSwift(ctx context.Context) swiftReport {
 		return swiftReport{Error: err.Error()}
 	}
 	r := swiftReport{Endpoint: endpoint}
-	days, err := listDays(ctx, store)
+	days, err := proof.Days(ctx, store)
 	if err != nil {
 		r.Error = err.Error()
 		return r

@@ -125,7 +125,7 @@ func (a *app) proofs(ctx context.Context, what string, level night.Level) ([]*pr
 // chosenDays are the one that is named, or all.
 func chosenDays(ctx context.Context, store objstore.Account, what string) ([]night.Day, error) {
 	if what == allDays {
-		return listDays(ctx, store)
+		return proof.Days(ctx, store) //nolint:wrapcheck // it names what was read
 	}
 	day, err := night.ParseDay(what)
 	if err != nil {

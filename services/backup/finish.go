@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -220,16 +219,10 @@ func (b *backup) manifest(ctx context.Context, j *job, object string) (*night.Ma
 	return m, nil
 }
 
-// read gets one object whole: a manifest.
+// maxManifest bounds a manifest, which is held whole. In bytes.
+const maxManifest = 1 << 30
+
+// read gets a manifest whole.
 func (b *backup) read(ctx context.Context, j *job, object string) ([]byte, error) {
-	var data []byte
-	err := b.store.Get(ctx, j.container(), object, func(_ objstore.Object, r io.Reader) error {
-		var err error
-		data, err = io.ReadAll(r)
-		return err //nolint:wrapcheck // Get names the object
-	})
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", object, err)
-	}
-	return data, nil
+	return objstore.Read(ctx, b.store, j.container(), object, maxManifest) //nolint:wrapcheck // it names the object
 }

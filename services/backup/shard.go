@@ -14,6 +14,7 @@ import (
 	"nightshard/shared/influx"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
+	"nightshard/shared/proof"
 	"nightshard/shared/readahead"
 	"nightshard/shared/tsm"
 )
@@ -172,7 +173,7 @@ func (h *haul) stream(ctx context.Context, key night.ShardKey) (night.Shard, *ts
 	}
 	archive := last.Archive()
 	s := record(key, stored(object, sent))
-	s.Files = described(archive)
+	s.Files = proof.Files(archive)
 	if len(s.Files) > 0 && (archive.Database != name.Database || archive.RetentionPolicy != key.RetentionPolicy || archive.Shard != key.ID) {
 		return s, nil, fmt.Errorf("check shard %d: the server sent shard %d of %q.%q", key.ID, archive.Shard, archive.Database, archive.RetentionPolicy)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nightshard/shared/night"
+	"nightshard/shared/proof"
 	"nightshard/shared/tsm"
 )
 
@@ -116,14 +117,5 @@ func (b *backup) readAgain(ctx context.Context, key night.ShardKey, since time.T
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what is wrong
 	}
-	return described(archive), nil
-}
-
-// described are the files of an archive as the manifest names them.
-func described(a *tsm.Archive) []night.File {
-	out := []night.File{}
-	for _, f := range a.Files {
-		out = append(out, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
-	}
-	return out
+	return proof.Files(archive), nil
 }

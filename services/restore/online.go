@@ -19,6 +19,7 @@ import (
 	"nightshard/shared/influx"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
+	"nightshard/shared/proof"
 	"nightshard/shared/tsm"
 )
 
@@ -117,11 +118,10 @@ var errStoredDamaged = errors.New("it is damaged in Swift")
 // final ends the restore of a day of which an archive was read several times and
 // was damaged each time: it will be so at the next attempt.
 func final(err error) error {
-	_, corrupt := errors.AsType[*tsm.CorruptError](err)
 	if errors.Is(err, errNotAsSent) {
 		return err // what is in Swift is good
 	}
-	if corrupt || errors.Is(err, errStoredDamaged) {
+	if _, corrupt := errors.AsType[*tsm.CorruptError](err); corrupt || errors.Is(err, errStoredDamaged) {
 		return events.Permanent(err)
 	}
 	return err
@@ -179,11 +179,7 @@ func sameFiles(s night.Shard, a *tsm.Archive) error {
 	if s.Files == nil {
 		return nil // an old script's container says nothing of its files
 	}
-	files := make([]night.File, 0, len(a.Files))
-	for _, f := range a.Files {
-		files = append(files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
-	}
-	problems := night.CheckFiles(s, files)
+	problems := night.CheckFiles(s, proof.Files(a))
 	if len(problems) == 0 {
 		return nil
 	}

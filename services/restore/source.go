@@ -5,7 +5,6 @@ import (
 	"crypto/md5" //nolint:gosec // Swift's own checksum
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -155,17 +154,5 @@ func (r *restore) fit(j *job, src *source) error {
 
 // read gets one object whole. Those it is used for are small.
 func (r *restore) read(ctx context.Context, j *job, object string) ([]byte, error) {
-	var data []byte
-	err := r.store.Get(ctx, j.day.String(), object, func(_ objstore.Object, body io.Reader) error {
-		var err error
-		data, err = io.ReadAll(io.LimitReader(body, maxMeta+1))
-		return err //nolint:wrapcheck // Get names the object
-	})
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("get %s: %w", object, err)
-	case len(data) > maxMeta:
-		return nil, fmt.Errorf("get %s: it is larger than %d bytes", object, maxMeta)
-	}
-	return data, nil
+	return objstore.Read(ctx, r.store, j.day.String(), object, maxMeta) //nolint:wrapcheck // it names the object
 }

@@ -138,6 +138,24 @@ func NewSource(data []byte) Source {
 	}
 }
 
+// Read gets an object whole. It is for small ones: one of more than most bytes
+// is an error.
+func Read(ctx context.Context, store Store, container, name string, most int64) ([]byte, error) {
+	var data []byte
+	err := store.Get(ctx, container, name, func(o Object, r io.Reader) error {
+		if o.Size > most {
+			return fmt.Errorf("hold %d bytes: at most %d are held", o.Size, most)
+		}
+		var err error
+		data, err = io.ReadAll(r)
+		return err //nolint:wrapcheck // Get names the object
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
 // Confirm asks the server what it holds under the name of o, which Put or List
 // described: a server may say that it stored what it did not. ErrCorrupt says
 // that it holds something else.

@@ -98,11 +98,7 @@ func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) (
 	if object.MD5 != "" && object.MD5 != s.MD5 {
 		problems = append(problems, night.Problem{Object: s.Object, Reason: fmt.Sprintf("it has MD5 %s, the manifest says %s", object.MD5, s.MD5)})
 	}
-	files := make([]night.File, 0, len(archive.Files))
-	for _, f := range archive.Files {
-		files = append(files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
-	}
-	problems = append(problems, night.CheckFiles(s, files)...)
+	problems = append(problems, night.CheckFiles(s, Files(archive))...)
 	counts := night.Counts{}
 	for f, n := range archive.Counts {
 		counts.Add(f.Measurement, f.Field, n)
@@ -110,6 +106,16 @@ func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) (
 	return append(problems, night.CheckValues(v.manifest, s, counts, func(measurement, field string) bool {
 		return archive.Inexact[tsm.FieldKey{Measurement: measurement, Field: field}]
 	})...), nil
+}
+
+// Files are those of an archive as a manifest names them. They are not nil: a
+// shard may have none.
+func Files(a *tsm.Archive) []night.File {
+	files := make([]night.File, 0, len(a.Files))
+	for _, f := range a.Files {
+		files = append(files, night.File{Name: f.Name, Bytes: f.Size, SHA256: f.SHA256})
+	}
+	return files
 }
 
 // reads is how often an archive is read until it is called damaged: a

@@ -19,21 +19,22 @@ var ErrNoGoodDay = errors.New("no stored day is good")
 // with what is wrong with each, newest first. A day without a verdict may be
 // chosen: its restore will give one.
 func Newest(ctx context.Context, store objstore.Account, o Options) (chosen *Report, passed []*Report, err error) {
-	days, err := storedDays(ctx, store)
+	days, err := Days(ctx, store)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, day := range slices.Backward(days) {
-		r, err := Verify(ctx, store, day, o)
+		v, err := verify(ctx, store, day, o)
 		if errors.Is(err, objstore.ErrNotFound) {
 			continue // removed since the account was listed
 		}
 		if err != nil {
 			return nil, passed, err
 		}
-		if err := refuted(ctx, store, day, r); err != nil {
+		if err := v.refuted(ctx); err != nil {
 			return nil, passed, err
 		}
+		r := v.report
 		if r.Good && r.Shards > 0 {
 			return r, passed, nil
 		}
@@ -46,8 +47,8 @@ func Newest(ctx context.Context, store objstore.Account, o Options) (chosen *Rep
 	return nil, passed, ErrNoGoodDay
 }
 
-// storedDays are the days among the account's containers, oldest first.
-func storedDays(ctx context.Context, store objstore.Containers) ([]night.Day, error) {
+// Days are the days among the account's containers, oldest first.
+func Days(ctx context.Context, store objstore.Containers) ([]night.Day, error) {
 	var days []night.Day
 	err := store.Containers(ctx, "", func(c objstore.Container) error {
 		if day, err := night.ParseDay(c.Name); err == nil {
@@ -62,21 +63,23 @@ func storedDays(ctx context.Context, store objstore.Containers) ([]night.Day, er
 	return days, nil
 }
 
-// refuted adds to a report that the last restore of this backup failed.
-func refuted(ctx context.Context, store objstore.Store, day night.Day, r *Report) error {
-	v := &verifier{store: store, day: day, report: &Report{}}
-	if err := v.records(ctx); err != nil {
-		return err
+// refuted adds to the report that the last restore of this backup failed.
+func (v *verifier) refuted(ctx context.Context) error {
+	if v.manifest == nil {
+		return nil
 	}
-	data, ok, err := v.read(ctx, night.DrillObject(day))
-	if err != nil || !ok || v.manifest == nil {
-		return err
+	data, err := objstore.Read(ctx, v.store, v.day.String(), night.DrillObject(v.day), maxRecord)
+	if errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrCorrupt) {
+		return nil
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // it names the object
 	}
 	d, err := night.ParseDrill(data)
 	if err != nil || d.Passed || d.Backup != v.manifest.Request {
 		return nil //nolint:nilerr // a verdict that cannot be read refutes nothing
 	}
-	r.Problems = append(r.Problems, night.CheckDrill(day, v.manifest, d)...)
-	r.Good = false
+	v.add(night.CheckDrill(v.day, v.manifest, d)...)
+	v.report.Good = false
 	return nil
 }

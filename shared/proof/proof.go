@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"nightshard/shared/influx"
@@ -61,6 +60,14 @@ type verifier struct {
 // Verify verifies a day. Damage is in the report; an error says that Swift could
 // not be asked, or, as objstore.ErrNotFound, that it has no such day.
 func Verify(ctx context.Context, store objstore.Store, day night.Day, o Options) (*Report, error) {
+	v, err := verify(ctx, store, day, o)
+	if err != nil {
+		return nil, err
+	}
+	return v.report, nil
+}
+
+func verify(ctx context.Context, store objstore.Store, day night.Day, o Options) (*verifier, error) {
 	v := &verifier{store: store, day: day, o: o, report: &Report{
 		Day: day.String(), Level: o.Level.String(), Problems: []night.Problem{}, Notes: []string{},
 	}}
@@ -69,7 +76,7 @@ func Verify(ctx context.Context, store objstore.Store, day night.Day, o Options)
 	}
 	if v.report.NoBackup = !v.begun(); v.report.NoBackup {
 		v.bad(day.String(), "it holds no backup")
-		return v.report, nil
+		return v, nil
 	}
 	for _, step := range []struct {
 		from night.Level
@@ -88,7 +95,7 @@ func Verify(ctx context.Context, store objstore.Store, day night.Day, o Options)
 		}
 	}
 	v.report.Good = len(v.report.Problems) == 0
-	return v.report, nil
+	return v, nil
 }
 
 func (v *verifier) add(problems ...night.Problem) {
@@ -154,14 +161,7 @@ func (v *verifier) records(ctx context.Context) error {
 // read gets a small object whole. One that is damaged or not there is a
 // problem, or the absence of a record; ok is false for both.
 func (v *verifier) read(ctx context.Context, object string) (data []byte, ok bool, err error) {
-	err = v.store.Get(ctx, v.day.String(), object, func(o objstore.Object, r io.Reader) error {
-		if o.Size > maxRecord {
-			return fmt.Errorf("hold %d bytes: too large", o.Size)
-		}
-		var err error
-		data, err = io.ReadAll(r)
-		return err //nolint:wrapcheck // wrapped below
-	})
+	data, err = objstore.Read(ctx, v.store, v.day.String(), object, maxRecord)
 	switch {
 	case err == nil:
 		return data, true, nil
@@ -171,7 +171,7 @@ func (v *verifier) read(ctx context.Context, object string) (data []byte, ok boo
 		v.bad(object, "%v", err)
 		return nil, false, nil
 	}
-	return nil, false, fmt.Errorf("read %s: %w", object, err)
+	return nil, false, err //nolint:wrapcheck // it names the object
 }
 
 // shown holds the listing, the manifest and the metastore against each other.
