@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,10 +84,10 @@ func (b *backup) awaitListing(ctx context.Context, j *job, sent []night.Stored, 
 func (b *backup) damaged(ctx context.Context, j *job, sent []night.Stored, listed map[string]night.Stored) error {
 	for _, s := range sent {
 		shown, ok := listed[s.Object]
-		if problems, _ := night.CheckListing([]night.Stored{s}, map[string]night.Stored{s.Object: shown}); !ok || len(problems) == 0 {
+		if !ok || shown.Bytes == s.Bytes && shown.MD5 == s.Hash() {
 			continue
 		}
-		err := objstore.Confirm(ctx, b.store, j.container(), objstore.Object{Name: s.Object, Size: s.Bytes, Listed: cmp.Or(s.Listed, s.MD5)})
+		err := objstore.Confirm(ctx, b.store, j.container(), objstore.Object{Name: s.Object, Size: s.Bytes, Listed: s.Hash()})
 		if err != nil {
 			return fmt.Errorf("check listing of %s: %w", j.container(), err)
 		}

@@ -48,15 +48,15 @@ func (r *restore) suspicions(ctx context.Context, src *source) ([]string, error)
 	} else if src.meta.ClusterID == meta.ClusterID {
 		reasons = append(reasons, fmt.Sprintf("it has the cluster id %d of the server that was backed up", meta.ClusterID))
 	}
-	one, err := r.oneServer(ctx, meta)
+	listed, err := r.http.Shards(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("show shards of the intermediary: %w", err)
+	}
+	owned, err := r.owned(ctx, listed)
 	if err != nil {
 		return nil, err
 	}
-	owned, err := r.owned(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(reasons, one...), owned...), nil
+	return append(append(reasons, r.oneServer(listed, meta)...), owned...), nil
 }
 
 // sameServer compares the target with the server that the manifest names.
@@ -111,11 +111,7 @@ func lookup(ctx context.Context, host string) []string {
 // oneServer holds the two addresses of the target against each other: dropping
 // the database over HTTP on one server and filling it through the snapshot port
 // of another would lose it.
-func (r *restore) oneServer(ctx context.Context, meta *influx.Metastore) ([]string, error) {
-	listed, err := r.http.Shards(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("show shards of the intermediary: %w", err)
-	}
+func (r *restore) oneServer(listed []influx.ShardInfo, meta *influx.Metastore) []string {
 	var a, b []string
 	for _, s := range listed {
 		a = append(a, shardText(s.ID, s.Database, s.RetentionPolicy, s.Start))
@@ -128,10 +124,10 @@ func (r *restore) oneServer(ctx context.Context, meta *influx.Metastore) ([]stri
 	slices.Sort(a)
 	slices.Sort(b)
 	if slices.Equal(a, b) {
-		return nil, nil
+		return nil
 	}
 	return []string{fmt.Sprintf("NIGHTSHARD_INTERMEDIARY_URL %s (%d shards) and NIGHTSHARD_INTERMEDIARY_SNAPSHOT %s (%d shards) answer for different servers",
-		r.cfg.URL, len(a), r.cfg.Snapshot, len(b))}, nil
+		r.cfg.URL, len(a), r.cfg.Snapshot, len(b))}
 }
 
 func shardText(id uint64, database, policy string, start time.Time) string {
@@ -140,12 +136,8 @@ func shardText(id uint64, database, policy string, start time.Time) string {
 
 // owned says why the database on the target is not one that Nightshard put
 // there and nobody wrote to since.
-func (r *restore) owned(ctx context.Context) ([]string, error) {
-	shards, err := r.http.Shards(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("show shards of the intermediary: %w", err)
-	}
-	if !slices.ContainsFunc(shards, func(s influx.ShardInfo) bool { return s.Database == r.cfg.Database }) {
+func (r *restore) owned(ctx context.Context, listed []influx.ShardInfo) ([]string, error) {
+	if !slices.ContainsFunc(listed, func(s influx.ShardInfo) bool { return s.Database == r.cfg.Database }) {
 		return nil, nil
 	}
 	identity, ok, err := intermediary.Read(ctx, r.http, r.cfg.Database)

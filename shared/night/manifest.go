@@ -2,6 +2,7 @@ package night
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -72,6 +73,9 @@ type Stored struct {
 	// object above Swift's limit, which is stored in segments.
 	Listed string `json:"listed,omitempty"`
 }
+
+// Hash is what a listing shows for the object.
+func (s Stored) Hash() string { return cmp.Or(s.Listed, s.MD5) }
 
 // Shard is one stored shard.
 type Shard struct {

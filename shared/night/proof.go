@@ -79,14 +79,13 @@ func CheckStored(day Day, m *Manifest, listed map[string]Stored) []Problem {
 // differs says how an object is stored otherwise than it was sent, empty when
 // it is not.
 func differs(sent, got Stored, listed bool) string {
-	hash := cmp.Or(sent.Listed, sent.MD5)
 	switch {
 	case !listed:
 		return "it is not listed"
 	case got.Bytes != sent.Bytes:
 		return fmt.Sprintf("it has %d bytes, %d were sent", got.Bytes, sent.Bytes)
-	case got.MD5 != hash:
-		return fmt.Sprintf("it has MD5 %s, sent was %s", got.MD5, hash)
+	case got.MD5 != sent.Hash():
+		return fmt.Sprintf("it has MD5 %s, sent was %s", got.MD5, sent.Hash())
 	}
 	return ""
 }

@@ -89,7 +89,7 @@ func (l *listing[T]) walk(ctx context.Context, each func(T) error) error {
 	if err := l.yield(ctx, first, &marker, each); err != nil {
 		return err
 	}
-	for len(first) > 0 && len(next) > 0 {
+	for len(next) > 0 {
 		seen += int64(len(next))
 		if err := l.yield(ctx, next, &marker, each); err != nil {
 			return err

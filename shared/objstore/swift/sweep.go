@@ -67,9 +67,10 @@ func (s *Store) sweep(ctx context.Context, container, prefix string) error {
 // sweepObject removes those of an object's segments that it does not need: all
 // of them when it is gone by two witnesses, the listing and the object itself.
 func (s *Store) sweepObject(ctx context.Context, container, name string, found []segment, listed bool) error {
-	_, err := s.head(ctx, container, name)
-	if errors.Is(err, objstore.ErrNotFound) && !listed {
-		return s.removeSegments(ctx, found)
+	if !listed {
+		if _, err := s.head(ctx, container, name); errors.Is(err, objstore.ErrNotFound) {
+			return s.removeSegments(ctx, found)
+		}
 	}
 	return s.removeReplaced(ctx, container, name, found)
 }
