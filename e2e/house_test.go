@@ -90,7 +90,7 @@ func (h *house) connect() {
 		h.t.Fatal(err)
 	}
 	common := service.Common{NATS: service.NATS{URL: h.nats.URL}, Replicas: 1}
-	if h.bus, err = connect.Bus(h.t.Context(), common, "e2e", 0, zerolog.Nop()); err != nil {
+	if h.bus, err = connect.Bus(h.t.Context(), common, "e2e", zerolog.Nop()); err != nil {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

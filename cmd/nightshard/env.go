@@ -51,7 +51,7 @@ func (a *app) bus(ctx context.Context, c service.Common, note func(string)) (*ev
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	log := &noteWriter{}
-	bus, err := connect.Bus(ctx, c, "cli", 0, zerolog.New(log).Level(zerolog.WarnLevel))
+	bus, err := connect.Bus(ctx, c, "cli", zerolog.New(log).Level(zerolog.WarnLevel))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the server and what to check
 	}

@@ -172,7 +172,7 @@ func (h *house) chooseMeasurements(ctx context.Context) error {
 func (h *house) openBus(ctx context.Context) error {
 	var err error
 	common := service.Common{NATS: service.NATS{URL: h.natsURL}, SubjectPrefix: h.set.prefix(), Replicas: 1}
-	if h.bus, err = connect.Bus(ctx, common, "local", 0, zerolog.Nop()); err != nil {
+	if h.bus, err = connect.Bus(ctx, common, "local", zerolog.Nop()); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	h.add("bus", func() error {

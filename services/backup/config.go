@@ -23,8 +23,6 @@ type config struct {
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
 	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
 	CountPause time.Duration `envconfig:"NIGHTSHARD_COUNT_PAUSE" default:"0s" desc:"pause after each count query, to spare production"`
-	AckWait    time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
-	RetryWait  time.Duration `envconfig:"NIGHTSHARD_RETRY_WAIT" default:"5s" desc:"wait before the second attempt after an error; the later waits are 6, 24 and 60 times as long"`
 }
 
 // Problems implements service.Validator.
@@ -36,11 +34,8 @@ func (c *config) Problems() []string {
 	if _, err := parseSchedule(c.Schedule); err != nil {
 		problems = append(problems, err.Error())
 	}
-	return append(problems, service.Positive(map[string]int64{
+	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
-		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_WORK_TIMEOUT": int64(c.WorkTimeout),
-		"NIGHTSHARD_ACK_WAIT":   int64(c.AckWait),
-		"NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
 	})...)
 }
 

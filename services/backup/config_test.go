@@ -21,8 +21,8 @@ func TestEverySettingIsKnownToAllServices(t *testing.T) {
 func TestWrongSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	good := config{
-		Common: service.Common{TimeZone: "Europe/Berlin", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, LogLevel: "info"}, Day: "today", Schedule: "off",
-		Parallel: 1, Counters: 1, AckWait: time.Second, RetryWait: time.Second,
+		Common: service.Common{TimeZone: "Europe/Berlin", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Day: "today", Schedule: "off",
+		Parallel: 1, Counters: 1,
 	}
 	if problems := good.Problems(); len(problems) > 0 {
 		t.Fatalf("good settings: %v", problems)

@@ -15,16 +15,14 @@ import (
 // config are the settings of the dumper.
 type config struct {
 	service.Common
-	Listen          string        `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9423" desc:"address of the health page and the metrics"`
-	URL             string        `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB"`
-	User            string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; an administrator: each restore drops the database, and with it the rights of others"`
-	Password        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
-	Measurements    measurements  `envconfig:"NIGHTSHARD_MEASUREMENTS" required:"true" desc:"measurements to dump, separated by commas (\\, for a comma), or a JSON array"`
-	RetentionPolicy string        `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
-	Records         int           `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
-	Parallel        int           `envconfig:"NIGHTSHARD_DUMP_PARALLEL" default:"2" desc:"dumps that this process writes at the same time"`
-	AckWait         time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
-	RetryWait       time.Duration `envconfig:"NIGHTSHARD_RETRY_WAIT" default:"5s" desc:"wait before the second attempt after an error; the later waits are 6, 24 and 60 times as long"`
+	Listen          string       `envconfig:"NIGHTSHARD_LISTEN" default:"127.0.0.1:9423" desc:"address of the health page and the metrics"`
+	URL             string       `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB"`
+	User            string       `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; an administrator: each restore drops the database, and with it the rights of others"`
+	Password        string       `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
+	Measurements    measurements `envconfig:"NIGHTSHARD_MEASUREMENTS" required:"true" desc:"measurements to dump, separated by commas (\\, for a comma), or a JSON array"`
+	RetentionPolicy string       `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
+	Records         int          `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
+	Parallel        int          `envconfig:"NIGHTSHARD_DUMP_PARALLEL" default:"2" desc:"dumps that this process writes at the same time"`
 }
 
 // Problems implements service.Validator.
@@ -35,11 +33,8 @@ func (c *config) Problems() []string {
 			problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
 		}
 	}
-	return append(problems, service.Positive(map[string]int64{
+	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_DUMP_RECORDS": int64(c.Records), "NIGHTSHARD_DUMP_PARALLEL": int64(c.Parallel),
-		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_WORK_TIMEOUT": int64(c.WorkTimeout),
-		"NIGHTSHARD_ACK_WAIT":   int64(c.AckWait),
-		"NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
 	})...)
 }
 

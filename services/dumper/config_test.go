@@ -21,8 +21,8 @@ func TestEverySettingIsKnownToAllServices(t *testing.T) {
 func TestAMeasurementWhoseNameSwiftCannotHoldIsRefused(t *testing.T) {
 	t.Parallel()
 	c := config{
-		Common: service.Common{TimeZone: "UTC", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, LogLevel: "info"}, Measurements: measurements{strings.Repeat("/", 400)},
-		Records: 1000, Parallel: 1, AckWait: time.Second, RetryWait: time.Second,
+		Common: service.Common{TimeZone: "UTC", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Measurements: measurements{strings.Repeat("/", 400)},
+		Records: 1000, Parallel: 1,
 	}
 	if problems := c.Problems(); len(problems) != 1 || !strings.Contains(problems[0], "NIGHTSHARD_MEASUREMENTS") {
 		t.Errorf("problems %v", problems)

@@ -27,8 +27,6 @@ type config struct {
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"3" desc:"shards that are restored at the same time"`
 	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries of the drill at the same time"`
 	DumperWait time.Duration `envconfig:"NIGHTSHARD_DUMPER_WAIT" default:"2m" desc:"how long to wait for dumpers that have not yet taken the event of the restore before"`
-	AckWait    time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
-	RetryWait  time.Duration `envconfig:"NIGHTSHARD_RETRY_WAIT" default:"5s" desc:"wait before the second attempt after an error; the later waits are 6, 24 and 60 times as long"`
 }
 
 // The ways to restore.
@@ -47,11 +45,8 @@ func (c *config) Problems() []string {
 	default:
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s or %s", c.Mode, modeOnline, modeOffline))
 	}
-	return append(problems, service.Positive(map[string]int64{
+	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
-		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_WORK_TIMEOUT": int64(c.WorkTimeout),
-		"NIGHTSHARD_ACK_WAIT":   int64(c.AckWait),
-		"NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
 	})...)
 }
 

@@ -23,7 +23,7 @@ type env struct {
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
 	parts, end, err := connect.Open(ctx, connect.Options{
-		Name: "restore", Common: e.cfg.Common, AckWait: e.cfg.AckWait, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+		Name: "restore", Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names what could not be opened

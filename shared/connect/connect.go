@@ -46,13 +46,13 @@ func Store(ctx context.Context, vars map[string]string, c service.Common, log ze
 }
 
 // Bus connects to NATS and sees to the stream.
-func Bus(ctx context.Context, c service.Common, name string, ackWait time.Duration, log zerolog.Logger) (*events.Bus, error) {
+func Bus(ctx context.Context, c service.Common, name string, log zerolog.Logger) (*events.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	bus, err := events.Connect(ctx, events.Config{
 		URL: c.URL, Creds: c.Creds, User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey,
 		CA: c.CA, Cert: c.Cert, Key: c.Key,
-		Name: "nightshard-" + name, Prefix: c.SubjectPrefix, Replicas: c.Replicas, AckWait: ackWait, Log: log,
+		Name: "nightshard-" + name, Prefix: c.SubjectPrefix, Replicas: c.Replicas, AckWait: c.AckWait, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open bus: %w", err)
@@ -75,8 +75,6 @@ type Options struct {
 	// Name is the service's short name.
 	Name   string
 	Common service.Common
-	// AckWait is how long after a crash another replica takes the work over.
-	AckWait time.Duration
 	// Listen is the address of the health page.
 	Listen string
 	// Vars are the process environment, for the Swift settings.
@@ -103,7 +101,7 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	bus, err := Bus(ctx, o.Common, o.Name, o.AckWait, log)
+	bus, err := Bus(ctx, o.Common, o.Name, log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 	_ "time/tzdata" // zones are known on machines and images without the database
@@ -37,6 +38,17 @@ func (c *Common) Location() *time.Location {
 		return time.UTC
 	}
 	return loc
+}
+
+// Positive names each of a service's own settings, and of those that all
+// services have, that must be above zero and is not.
+func (c *Common) Positive(own map[string]int64) []string {
+	all := map[string]int64{
+		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_WORK_TIMEOUT": int64(c.WorkTimeout),
+		"NIGHTSHARD_ACK_WAIT": int64(c.AckWait), "NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
+	}
+	maps.Copy(all, own)
+	return Positive(all)
 }
 
 // Positive names each of the settings that is not above zero.

@@ -29,6 +29,8 @@ type Common struct {
 	// as long as it answers other questions within IdleTimeout.
 	WorkTimeout  time.Duration `envconfig:"NIGHTSHARD_WORK_TIMEOUT" default:"30m" desc:"how long InfluxDB may work on one query, or take in one shard, before the call fails"`
 	SegmentBytes int64         `envconfig:"NIGHTSHARD_SEGMENT_BYTES" default:"0" desc:"size above which an object is stored in segments of that size; 0 is Swift's own limit, about 5 GiB"`
+	AckWait      time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
+	RetryWait    time.Duration `envconfig:"NIGHTSHARD_RETRY_WAIT" default:"5s" desc:"wait before the second attempt after an error; the later waits are 6, 24 and 60 times as long"`
 }
 
 // NATS are the settings of the connection to NATS, named as the nats CLI names
