@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"nightshard/shared/influx"
+	"nightshard/shared/meter"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 	"nightshard/shared/proof"
@@ -164,7 +164,7 @@ func (h *haul) stream(ctx context.Context, key night.ShardKey) (night.Shard, *ts
 		}
 		last = tsm.NewReader(body, h.archiveOptions(name))
 		// It is verified beside being hashed and sent.
-		return readahead.New(verified{Reader: &metered{Reader: last, n: &h.bytes}, Closer: body}), nil
+		return readahead.New(verified{Reader: &meter.Reader{Reader: last, Passed: func(n int64) { h.bytes.Add(n) }}, Closer: body}), nil
 	}
 	object := name.Object(h.j.day)
 	sent, err := h.store.Put(ctx, h.j.container(), h.place(object), source, objstore.PutOptions{ContentType: "application/x-tar"})
@@ -264,19 +264,6 @@ func (h *haul) archiveOptions(name night.ShardName) tsm.Options {
 type verified struct {
 	io.Reader
 	io.Closer
-}
-
-// metered adds what is read to a counter.
-type metered struct {
-	io.Reader
-	n *atomic.Int64
-}
-
-// Read implements io.Reader.
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.Reader.Read(p)
-	m.n.Add(int64(n))
-	return n, err //nolint:wrapcheck // io.EOF must pass as it is
 }
 
 func stored(object string, sent objstore.Object) night.Stored {

@@ -17,6 +17,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/influx"
+	"nightshard/shared/meter"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 	"nightshard/shared/proof"
@@ -94,7 +95,7 @@ func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uin
 			Rename:     tsm.RenameInto(fmt.Sprintf("%s/%s/%d", r.cfg.Database, s.RetentionPolicy, id)),
 			Tombstones: true, Memory: heldFile, Spool: r.spool, Count: true,
 		}, func(body io.Reader) error {
-			return r.snapshot.UploadShard(ctx, id, &metered{Reader: body, n: bytes})
+			return r.snapshot.UploadShard(ctx, id, &meter.Reader{Reader: body, Passed: func(n int64) { bytes.Add(n) }})
 		})
 		if err != nil {
 			return struct{}{}, err
@@ -188,17 +189,4 @@ func sameFiles(s night.Shard, a *tsm.Archive) error {
 		texts = append(texts, p.String())
 	}
 	return fmt.Errorf("check files of shard %d: %s: %w", s.ID, strings.Join(texts, "; "), errStoredDamaged)
-}
-
-// metered adds what is read to a counter.
-type metered struct {
-	io.Reader
-	n *atomic.Int64
-}
-
-// Read implements io.Reader.
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.Reader.Read(p)
-	m.n.Add(int64(n))
-	return n, err //nolint:wrapcheck // io.EOF must pass as it is
 }

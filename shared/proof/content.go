@@ -15,6 +15,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
+	"nightshard/shared/meter"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 	"nightshard/shared/tsm"
@@ -34,9 +35,9 @@ func (v *verifier) contents(ctx context.Context) error {
 	g.SetLimit(max(1, v.o.Parallel))
 	for _, s := range shards {
 		g.Go(func() error {
-			problems, err := v.content(gctx, s, func(n int) {
+			problems, err := v.content(gctx, s, func(n int64) {
 				if v.o.Progress != nil {
-					v.o.Progress(done.Add(int64(n)), total)
+					v.o.Progress(done.Add(n), total)
 				}
 			})
 			mu.Lock()
@@ -79,7 +80,7 @@ func (v *verifier) toRead() []night.Shard {
 }
 
 // content reads one archive and says everything that is wrong with it.
-func (v *verifier) content(ctx context.Context, s night.Shard, read func(int)) ([]night.Problem, error) {
+func (v *verifier) content(ctx context.Context, s night.Shard, read func(int64)) ([]night.Problem, error) {
 	archive, object, err := v.archive(ctx, s, read)
 	var damage *tsm.CorruptError
 	switch {
@@ -123,8 +124,8 @@ func Files(a *tsm.Archive) []night.File {
 const reads = 3
 
 // archive reads one archive to its last byte.
-func (v *verifier) archive(ctx context.Context, s night.Shard, read func(int)) (archive *tsm.Archive, object objstore.Object, err error) {
-	counted := 0
+func (v *verifier) archive(ctx context.Context, s night.Shard, read func(int64)) (archive *tsm.Archive, object objstore.Object, err error) {
+	var counted int64
 	var first error
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 100 * time.Millisecond
@@ -134,7 +135,7 @@ func (v *verifier) archive(ctx context.Context, s night.Shard, read func(int)) (
 		err = v.store.Get(ctx, v.day.String(), s.Object, func(o objstore.Object, body io.Reader) error {
 			object = o
 			var err error
-			archive, err = tsm.Verify(&counting{Reader: body, read: func(n int) {
+			archive, err = tsm.Verify(&meter.Reader{Reader: body, Passed: func(n int64) {
 				counted += n
 				read(n)
 			}}, tsm.Options{Count: true})
@@ -182,17 +183,4 @@ func (v *verifier) place(s night.Shard, a *tsm.Archive) []night.Problem {
 		return nil
 	}
 	return []night.Problem{{Object: s.Object, Reason: fmt.Sprintf("its files are of shard %d of %q in database %q", a.Shard, a.RetentionPolicy, a.Database)}}
-}
-
-// counting tells how many bytes pass.
-type counting struct {
-	io.Reader
-	read func(int)
-}
-
-// Read implements io.Reader.
-func (c *counting) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.read(n)
-	return n, err //nolint:wrapcheck // io.EOF must pass as it is
 }
