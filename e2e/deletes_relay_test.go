@@ -46,20 +46,8 @@ func (q shardRequest) whole() bool { return q.kind == askShard && q.Since.IsZero
 // newShardRelay starts a relay in front of target.
 func newShardRelay(t *testing.T, target string) *shardRelay {
 	t.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	r := &shardRelay{addr: ln.Addr().String(), target: target, streamed: map[uint64][]byte{}}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			client, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() { r.pass(client) })
-		}
-	})
-	t.Cleanup(func() { _ = ln.Close(); open.Wait() })
+	r := &shardRelay{target: target, streamed: map[uint64][]byte{}}
+	r.addr = relayed(t, r.pass)
 	return r
 }
 

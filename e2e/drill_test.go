@@ -14,10 +14,7 @@ import (
 // change edits the day's manifest as it is stored.
 func (h *house) change(day string, edit func(*night.Manifest)) {
 	h.t.Helper()
-	m, err := night.ParseManifest(mustDay(h.t, day), h.read(day, day+"/manifest.json"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	m := h.manifest(day)
 	edit(m)
 	data, err := m.Encode()
 	if err != nil {

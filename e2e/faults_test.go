@@ -93,10 +93,7 @@ func TestASecondRunReplacesTheDayAndSweepsUp(t *testing.T) {
 	h.fillOdd(weekday0())
 	seq = h.publish(events.BackupRequested, &pb.BackupRequested{})
 	second, _ := awaitOn[*pb.BackupCompleted](h, max(seq, e.Seq), events.BackupCompleted, events.BackupFailed)
-	m, err := night.ParseManifest(mustDay(t, today), h.read(today, today+"/manifest.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := h.manifest(today)
 	listed := h.list(today)
 	if len(listed) != len(m.Shards)+2 || int(second.GetShards()) != len(m.Shards) {
 		t.Errorf("%d objects for %d shards: %v", len(listed), len(m.Shards), listed)

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"reflect"
@@ -44,7 +43,7 @@ func TestAServerThatMayBeProductionIsNotTouched(t *testing.T) {
 	for i, c := range []struct{ name, url, snapshot, why string }{
 		{"its own address", h.prod.URL, h.prod.Snapshot, "cluster id"},
 		{"another name", "http://localhost:" + port, "localhost:" + snap, "is production's address"},
-		{"a proxy", "http://" + forward(t, h.prod.URL), forward(t, "http://"+h.prod.Snapshot), "cluster id"},
+		{"a proxy", "http://" + testbed.TCPProxy(t, strings.TrimPrefix(h.prod.URL, "http://")).Addr, testbed.TCPProxy(t, h.prod.Snapshot).Addr, "cluster id"},
 		{"only HTTP", h.prod.URL, h.inter.Snapshot, "different servers"},
 		{"only the snapshot port", h.inter.URL, h.prod.Snapshot, "different servers"},
 	} {
@@ -67,52 +66,6 @@ func TestAServerThatMayBeProductionIsNotTouched(t *testing.T) {
 	if names := fmt.Sprint(ask(t, h.prod, "SHOW DATABASES")); strings.Contains(names, "_nightshard") {
 		t.Errorf("production got a database of ours: %s", names)
 	}
-}
-
-// forward starts a proxy to the address of an http URL and gives its address.
-func forward(t *testing.T, url string) string {
-	t.Helper()
-	target := strings.TrimPrefix(url, "http://")
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go pipe(c, target)
-		}
-	}()
-	return ln.Addr().String()
-}
-
-func pipe(c net.Conn, target string) {
-	defer func() { _ = c.Close() }()
-	d, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", target)
-	if err != nil {
-		return
-	}
-	defer func() { _ = d.Close() }()
-	ended := make(chan struct{}, 2)
-	for _, way := range [][2]net.Conn{{c, d}, {d, c}} {
-		go func() {
-			defer func() { ended <- struct{}{} }()
-			buf := make([]byte, 32<<10)
-			for {
-				n, err := way[0].Read(buf)
-				if _, werr := way[1].Write(buf[:n]); err != nil || werr != nil {
-					_ = way[1].(*net.TCPConn).CloseWrite()
-					return
-				}
-			}
-		}()
-	}
-	<-ended
-	<-ended
 }
 
 func TestADatabaseThatSomebodyUsesIsNotDropped(t *testing.T) {

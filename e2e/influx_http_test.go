@@ -46,28 +46,11 @@ func disabled([]byte) []byte {
 	return []byte(`{"results":[{"statement_id":0,"error":"shard is disabled"}]}` + "\n")
 }
 
-// hiccupsAt are all the pairs that fit.
-func hiccupsAt(made []request) []try {
-	var out []try
-	for _, q := range made {
-		if !strings.HasSuffix(q.side, " to InfluxDB") {
-			continue
-		}
-		method, what, _ := strings.Cut(q.kind, " ")
-		for _, g := range hiccups() {
-			if g.at(method, what) {
-				out = append(out, try{g, q})
-			}
-		}
-	}
-	return out
-}
-
 func TestNightSurvivesInfluxDBsHTTPPortAtItsWorst(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, "NIGHTSHARD_WORK_TIMEOUT=3s", "NIGHTSHARD_PARALLEL=1")
 	made, _ := m.trial(t, nil)
-	for _, x := range choose(t, hiccupsAt(made), 20, func(x try) string { return x.name + " " + x.at.String() }) {
+	for _, x := range choose(t, tries("InfluxDB", hiccups(), made), 20, func(x try) string { return x.name + " " + x.at.String() }) {
 		t.Run(x.name+"/"+x.at.String(), func(t *testing.T) { m.hiccup(t, x) })
 	}
 }
@@ -75,16 +58,10 @@ func TestNightSurvivesInfluxDBsHTTPPortAtItsWorst(t *testing.T) {
 // hiccup runs one night in which one request goes wrong.
 func (m *mill) hiccup(t *testing.T, x try) {
 	m.reportTo(t)
-	hit := make(chan struct{}, 1)
-	_, failed := m.trial(t, func(q request) testbed.HTTPFault {
-		if q != x.at {
-			return testbed.HTTPFault{}
-		}
-		hit <- struct{}{}
-		return x.fault
-	})
-	if len(hit) == 0 {
-		return // the order of requests was another this time: nothing was tried
+	plan, came := once(x.at, x.fault)
+	_, failed := m.trial(t, plan)
+	if !came() {
+		return
 	}
 	if x.fault.Action == testbed.FlipAnswer && x.at.kind == "SELECT *" && !failed && !m.dumpedRight(t) {
 		tried(t, "InfluxDB", x.name, x.at.String(), unseen)

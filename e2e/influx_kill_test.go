@@ -66,19 +66,14 @@ func TestNightSurvivesAKillOfInfluxDBAtEachRequest(t *testing.T) {
 // once, but what is asked of it until it is up is refused.
 func (m *mill) struck(t *testing.T, o blow) {
 	part, kill, up := m.strike(o.at.side)
-	hit := make(chan struct{}, 1)
-	_, failed := m.trial(t, func(q request) testbed.HTTPFault {
-		if q != o.at || len(hit) > 0 {
-			return testbed.HTTPFault{}
-		}
-		hit <- struct{}{}
-		if o.after {
-			return testbed.HTTPFault{Action: testbed.CutAnswer, After: kill}
-		}
-		return testbed.HTTPFault{Before: kill}
-	})
-	if len(hit) == 0 {
-		return // there were fewer requests of the kind this time: nothing was tried
+	fault := testbed.HTTPFault{Before: kill}
+	if o.after {
+		fault = testbed.HTTPFault{Action: testbed.CutAnswer, After: kill}
+	}
+	plan, came := once(o.at, fault)
+	_, failed := m.trial(t, plan)
+	if !came() {
+		return
 	}
 	<-up
 	tried(t, "InfluxDB", part+" "+o.name(), o.at.String(), m.mastered(t, failed))

@@ -44,23 +44,20 @@ func TestNightSurvivesAKillAtEachRequest(t *testing.T) {
 func (m *mill) crashed(t *testing.T, c crash, s scene) {
 	m.warm(t, s.second)
 	service, _, _ := strings.Cut(c.at.side, " ")
-	hit := make(chan struct{}, 1)
+	killed := make(chan struct{}, 1)
 	kill := func() {
 		_ = m.procs[service].stop(syscall.SIGKILL)
 		m.launch(service)
-		hit <- struct{}{}
+		killed <- struct{}{}
 	}
-	_, failed := m.run(t, s.second, func(q request) testbed.HTTPFault {
-		switch {
-		case q != c.at || len(hit) > 0:
-			return testbed.HTTPFault{}
-		case c.after:
-			return testbed.HTTPFault{Action: testbed.LoseAnswer, After: kill}
-		}
-		return testbed.HTTPFault{Action: testbed.Drop, Before: kill}
-	})
-	if len(hit) == 0 {
-		return // the order of requests was another this time: nothing was tried
+	fault := testbed.HTTPFault{Action: testbed.Drop, Before: kill}
+	if c.after {
+		fault = testbed.HTTPFault{Action: testbed.LoseAnswer, After: kill}
+	}
+	plan, _ := once(c.at, fault)
+	_, failed := m.run(t, s.second, plan)
+	if len(killed) == 0 {
+		return // the request did not come this time, or got no answer
 	}
 	if failed {
 		t.Fatalf("a killed service is no reason for a night to fail:\n%s", m.story())

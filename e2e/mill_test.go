@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,6 +256,19 @@ func (m *mill) run(t *testing.T, force bool, plan func(request) testbed.HTTPFaul
 	return made, failed
 }
 
+// once gives a plan that puts one fault at one request, and tells whether that
+// request came: the order of requests may be another this time.
+func once(at request, f testbed.HTTPFault) (plan func(request) testbed.HTTPFault, came func() bool) {
+	var hit atomic.Bool
+	plan = func(q request) testbed.HTTPFault {
+		if q != at || hit.Swap(true) {
+			return testbed.HTTPFault{}
+		}
+		return f
+	}
+	return plan, hit.Load
+}
+
 // end waits until the night of a request has ended, one way or the other, and
 // says whether it failed.
 func (m *mill) end(seq uint64) (failed bool) {
@@ -300,10 +314,7 @@ func (m *mill) rightAfter(t *testing.T, backups, restores, dumps int) {
 	t.Helper()
 	day := m.today()
 	listed := m.list(day)
-	manifest, err := night.ParseManifest(mustDay(t, day), m.read(day, night.ManifestObject(mustDay(t, day))))
-	if err != nil {
-		t.Fatal(err)
-	}
+	manifest := m.manifest(day)
 	if got := m.stored(t, day); !reflect.DeepEqual(got, m.shards) {
 		t.Errorf("stored are %v, production has %v", got, m.shards)
 	}

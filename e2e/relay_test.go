@@ -25,6 +25,12 @@ type natsRelay struct {
 // serve starts the relay, and gives its URL.
 func (r *natsRelay) serve(t *testing.T) string {
 	t.Helper()
+	return "nats://" + relayed(t, r.pass)
+}
+
+// relayed listens for connections until the test ends, and gives the address.
+func relayed(t *testing.T, pass func(net.Conn)) string {
+	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -36,11 +42,11 @@ func (r *natsRelay) serve(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			open.Go(func() { r.pass(client) })
+			open.Go(func() { pass(client) })
 		}
 	})
 	t.Cleanup(func() { _ = ln.Close(); open.Wait() })
-	return "nats://" + ln.Addr().String()
+	return ln.Addr().String()
 }
 
 // pass relays one connection until either side ends it.

@@ -2,7 +2,6 @@ package influx_test
 
 import (
 	"testing"
-	"time"
 
 	"nightshard/shared/influx"
 	"nightshard/shared/testbed"
@@ -41,11 +40,7 @@ func TestTheStateOfACacheIsKnown(t *testing.T) {
 	for _, version := range []string{testbed.Influx18, testbed.Influx16} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, testbed.InfluxOptions{Version: version})
-			s.create(t, "d")
-			s.write(t, "d", "", points("m", start(), time.Second, 10))
-			m, _ := s.metastore(t)
-			id := m.Shards("d")[0].ID
+			s, id := oneShard(t, version)
 			before, err := s.http.Cache(t.Context(), "d", id)
 			if err != nil || before.Taken != 0 {
 				t.Fatalf("%+v, %v", before, err)

@@ -65,6 +65,16 @@ func readLog(t *testing.T, s *server) []byte {
 	return data
 }
 
+// oneShard starts a server with a few points in one shard of the database d.
+func oneShard(t *testing.T, version string) (s *server, id uint64) {
+	t.Helper()
+	s = newServer(t, testbed.InfluxOptions{Version: version})
+	s.create(t, "d")
+	s.write(t, "d", "", points("m", start(), time.Second, 10))
+	m, _ := s.metastore(t)
+	return s, m.Shards("d")[0].ID
+}
+
 // An idle shard that was deleted from and then written to cannot be flushed for
 // a while. The first flush that succeeds writes what the failed one had taken,
 // and no more.
@@ -73,11 +83,7 @@ func TestAFlushedShardLacksNothingAfterAFlushThatFailed(t *testing.T) {
 	for _, version := range []string{testbed.Influx18, testbed.Influx16} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, testbed.InfluxOptions{Version: version})
-			s.create(t, "d")
-			s.write(t, "d", "", points("m", start(), time.Second, 10))
-			m, _ := s.metastore(t)
-			id := m.Shards("d")[0].ID
+			s, id := oneShard(t, version)
 			testbed.Eventually(t, time.Minute, "the shard to be idle", func() bool {
 				if err := s.snap.Flush(t.Context(), id); err != nil {
 					t.Log(err)

@@ -14,9 +14,9 @@ import (
 	"nightshard/shared/testbed"
 )
 
-func TestNATSKeepsItsStreamsOverARestart(t *testing.T) {
-	t.Parallel()
-	n := testbed.NATS(t, testbed.NATSOptions{SyncAlways: true})
+// oneMessage stores a message in a stream S.
+func oneMessage(t *testing.T, n *testbed.NATSServer) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
 	nc := n.Connect(t)
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -29,6 +29,13 @@ func TestNATSKeepsItsStreamsOverARestart(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "a", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
+	return nc, js
+}
+
+func TestNATSKeepsItsStreamsOverARestart(t *testing.T) {
+	t.Parallel()
+	n := testbed.NATS(t, testbed.NATSOptions{SyncAlways: true})
+	nc, js := oneMessage(t, n)
 	url := n.URL
 	n.Restart()
 	if n.URL != url {
@@ -88,18 +95,7 @@ func TestShutNATSRefusesConnectionsAndLeavesALog(t *testing.T) {
 func TestKilledNATSKeepsWhatItHasAcknowledged(t *testing.T) {
 	t.Parallel()
 	n := testbed.NATS(t, testbed.NATSOptions{Process: true})
-	nc := n.Connect(t)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"a"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.Publish(t.Context(), "a", []byte("x")); err != nil {
-		t.Fatal(err)
-	}
+	nc, js := oneMessage(t, n)
 	n.Kill()
 	if c, err := net.Dial("tcp", strings.TrimPrefix(n.URL, "nats://")); err == nil {
 		c.Close()

@@ -17,15 +17,7 @@ import (
 func TestPlainClientReadsAndDeletesLargeObjects(t *testing.T) {
 	t.Parallel()
 	client, account := testbed.SwiftClient(t), testbed.Swift(t)
-	cfg, err := swift.ConfigFromEnv(account.Env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.SegmentBytes = segment
-	store, err := swift.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openAccount(t, account, func(c *swift.Config) { c.SegmentBytes = segment })
 	l := large{store, "client-" + rand.Text()}
 	data := random(2*segment + 5)
 	l.put(t, "day/shards/a b.00", data, objstore.PutOptions{})

@@ -11,7 +11,12 @@ import (
 // open opens an account of a real Swift, with changes to its settings.
 func open(t testing.TB, change func(*swift.Config)) *swift.Store {
 	t.Helper()
-	cfg, err := swift.ConfigFromEnv(testbed.Swift(t).Env)
+	return openAccount(t, testbed.Swift(t), change)
+}
+
+func openAccount(t testing.TB, account *testbed.SwiftAccount, change func(*swift.Config)) *swift.Store {
+	t.Helper()
+	cfg, err := swift.ConfigFromEnv(account.Env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,21 +33,21 @@ func without(out func(i, n int) bool) func([]byte) []byte {
 	}
 }
 
+// behind opens an account of a real Swift through a proxy that can break single
+// requests. Its segments are small.
+func behind(t *testing.T) (*testbed.HTTPProxy, *swift.Store) {
+	t.Helper()
+	account := testbed.Swift(t)
+	proxy := testbed.NewHTTPProxy(t, account.Addr)
+	return proxy, openAccount(t, account.Via(proxy.Addr), func(c *swift.Config) { c.SegmentBytes = segment })
+}
+
 // A container server that is behind answers with a listing that is well-formed
 // and lacks objects. To believe it is to leave an old backup's shards out of
 // account.
 func TestAShortListingIsNotBelieved(t *testing.T) {
 	t.Parallel()
-	account := testbed.Swift(t)
-	proxy := testbed.NewHTTPProxy(t, account.Addr)
-	cfg, err := swift.ConfigFromEnv(account.Via(proxy.Addr).Env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := swift.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	proxy, store := behind(t)
 	names := []string{"day/a", "day/b", "other/c", "day/d"}
 	for _, name := range names {
 		if _, err := store.Put(t.Context(), "short", name, objstore.NewSource([]byte(name)), objstore.PutOptions{}); err != nil {
@@ -90,17 +90,7 @@ func TestAShortListingIsNotBelieved(t *testing.T) {
 // would be to remove the segments of a good one.
 func TestALostObjectKeepsItsSegments(t *testing.T) {
 	t.Parallel()
-	account := testbed.Swift(t)
-	proxy := testbed.NewHTTPProxy(t, account.Addr)
-	cfg, err := swift.ConfigFromEnv(account.Via(proxy.Addr).Env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.SegmentBytes = segment
-	store, err := swift.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	proxy, store := behind(t)
 	l := large{store, "day"}
 	data := random(3 * segment)
 	l.put(t, "a", random(2*segment), objstore.PutOptions{})
