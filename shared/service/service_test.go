@@ -21,8 +21,7 @@ import (
 // settings are those of a service of the test.
 type settings struct {
 	service.Common
-	Wait     time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long"`
-	Parallel int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"how many"`
+	Parallel int `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"how many"`
 }
 
 func (s *settings) Problems() []string {
@@ -51,7 +50,7 @@ func TestSettingsAreReadWithTheirDefaults(t *testing.T) {
 	if err := service.Load(&s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Database != "sensu_db" || s.URL != "nats://127.0.0.1:4222" || s.Wait != time.Minute || s.Parallel != 4 || s.Location().String() != "Europe/Berlin" {
+	if s.Database != "sensu_db" || s.URL != "nats://127.0.0.1:4222" || s.AckWait != time.Minute || s.Parallel != 4 || s.Location().String() != "Europe/Berlin" {
 		t.Errorf("settings %+v", s)
 	}
 }
