@@ -21,6 +21,7 @@ import (
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 	"nightshard/shared/proof"
+	"nightshard/shared/readahead"
 	"nightshard/shared/tsm"
 )
 
@@ -162,8 +163,10 @@ func (r *restore) shardBody(ctx context.Context, j *job, s night.Shard, opts tsm
 			return fmt.Errorf("get %s: it is stored with MD5 %s, the manifest says %s: %w", s.Object, o.MD5, s.MD5, errStoredDamaged)
 		}
 		reader := tsm.NewReader(body, opts)
-		defer func() { _ = reader.Close() }() // it never fails
-		if err := use(reader); err != nil {
+		defer func() { _ = reader.Close() }()        // it never fails
+		ahead := readahead.New(io.NopCloser(reader)) // verified beside being sent
+		defer func() { _ = ahead.Close() }()         // neither does it
+		if err := use(ahead); err != nil {
 			return err
 		}
 		archive = reader.Archive()

@@ -16,19 +16,26 @@ const (
 	// partSize is in bytes. With smaller ones the handing over costs more than is
 	// won: waking the other side takes some 50 microseconds.
 	partSize = 256 << 10
+	// lead is how many bytes are read in turn before any are read ahead: for a
+	// short stream, the memory and the handing over cost more than is won.
+	lead = parts * partSize
 )
 
-// Reader reads ahead of its own reader, by at most a megabyte.
+// Reader reads ahead of its own reader, by at most a megabyte, once a megabyte
+// was read.
 type Reader struct {
-	src   io.Closer
+	src   io.ReadCloser
 	full  chan part
 	empty chan []byte
 	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
 
-	now  []byte // of the present part, what was not yet read
-	last part
+	mu      sync.Mutex // for these two
+	done    chan struct{}
+	stopped bool
+
+	passed int    // bytes that were read in turn
+	now    []byte // of the present part, what was not yet read
+	last   part
 }
 
 // part is a stretch of the stream, and what ended it.
@@ -40,17 +47,25 @@ type part struct {
 // New reads ahead from src. The Reader must be closed; that closes src, in the
 // middle of its Read if need be.
 func New(src io.ReadCloser) *Reader {
-	r := &Reader{
-		src: src, full: make(chan part, parts), empty: make(chan []byte, parts),
-		stop: make(chan struct{}), done: make(chan struct{}),
+	return &Reader{
+		src: src, full: make(chan part, parts), empty: make(chan []byte, parts), stop: make(chan struct{}),
 	}
-	go r.fill(src)
-	return r
+}
+
+// begin reads ahead from now on, unless the Reader was closed.
+func (r *Reader) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done != nil || r.stopped {
+		return
+	}
+	r.done = make(chan struct{})
+	go r.fill(r.src, r.done)
 }
 
 // fill reads until the end, an error, or Close.
-func (r *Reader) fill(src io.Reader) {
-	defer close(r.done)
+func (r *Reader) fill(src io.Reader, done chan<- struct{}) {
+	defer close(done)
 	made := 0
 	for {
 		buf := r.free(&made)
@@ -75,8 +90,7 @@ func (r *Reader) fill(src io.Reader) {
 }
 
 // free gives room for a part: what was read already, or new memory as long as
-// there is little of it; a short stream needs little. It waits for the reader,
-// and gives nil after Close.
+// there is little of it. It waits for the reader, and gives nil after Close.
 func (r *Reader) free(made *int) []byte {
 	select {
 	case buf := <-r.empty:
@@ -96,8 +110,11 @@ func (r *Reader) free(made *int) []byte {
 }
 
 // Read implements io.Reader. An error of the source comes after all that was
-// read before it.
+// read before it, and stays.
 func (r *Reader) Read(b []byte) (int, error) {
+	if r.passed < lead && r.last.err == nil {
+		return r.inTurn(b)
+	}
 	for len(r.now) == 0 {
 		if r.last.err != nil {
 			return 0, r.last.err
@@ -105,6 +122,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 		if r.last.buf != nil {
 			r.empty <- r.last.buf
 		}
+		r.begin()
 		select {
 		case r.last = <-r.full:
 		case <-r.stop:
@@ -117,13 +135,32 @@ func (r *Reader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// inTurn reads from the source itself.
+func (r *Reader) inTurn(b []byte) (int, error) {
+	select {
+	case <-r.stop:
+		return 0, io.ErrClosedPipe
+	default:
+	}
+	n, err := r.src.Read(b)
+	r.passed += n
+	r.last.err = err
+	return n, err //nolint:wrapcheck // the source's own
+}
+
 // Close ends the reading and closes the source.
 func (r *Reader) Close() error {
-	var err error
-	r.once.Do(func() {
-		close(r.stop)
-		err = r.src.Close()
-		<-r.done
-	})
+	r.mu.Lock()
+	done, stopped := r.done, r.stopped
+	r.stopped = true
+	r.mu.Unlock()
+	if stopped {
+		return nil
+	}
+	close(r.stop)
+	err := r.src.Close()
+	if done != nil {
+		<-done
+	}
 	return err //nolint:wrapcheck // the source's own
 }

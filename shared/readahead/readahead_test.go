@@ -52,7 +52,7 @@ func TestAllBytesPassInOrder(t *testing.T) {
 
 func TestAReaderIsOne(t *testing.T) {
 	t.Parallel()
-	data := bytes.Repeat([]byte("0123456789"), 50_000)
+	data := bytes.Repeat([]byte("0123456789"), 150_000)
 	a := readahead.New(&source{Reader: bytes.NewReader(data)})
 	if err := iotest.TestReader(a, data); err != nil {
 		t.Error(err)
@@ -62,15 +62,17 @@ func TestAReaderIsOne(t *testing.T) {
 
 func TestAnErrorComesAfterWhatWasReadBeforeIt(t *testing.T) {
 	t.Parallel()
-	a := readahead.New(&source{Reader: io.MultiReader(bytes.NewReader(make([]byte, 300_000)), iotest.ErrReader(errSource))})
-	got, err := io.ReadAll(a)
-	if len(got) != 300_000 || !errors.Is(err, errSource) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	for _, size := range []int{300_000, 3_000_000} { // read in turn, and ahead
+		a := readahead.New(&source{Reader: io.MultiReader(bytes.NewReader(make([]byte, size)), iotest.ErrReader(errSource))})
+		got, err := io.ReadAll(a)
+		if len(got) != size || !errors.Is(err, errSource) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if _, err := a.Read(make([]byte, 1)); !errors.Is(err, errSource) {
+			t.Errorf("the error does not stay: %v", err)
+		}
+		_ = a.Close()
 	}
-	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, errSource) {
-		t.Errorf("the error does not stay: %v", err)
-	}
-	_ = a.Close()
 }
 
 // pipe is a source whose Read waits until it is closed.
@@ -86,20 +88,36 @@ func (p *pipe) Read(b []byte) (int, error) {
 
 func TestCloseEndsAReadThatWaits(t *testing.T) {
 	t.Parallel()
-	r, _ := io.Pipe()
-	p := &pipe{r, make(chan struct{}, 1)}
-	a := readahead.New(p)
-	ended := make(chan error)
-	go func() {
-		_, err := a.Read(make([]byte, 1))
-		ended <- err
-	}()
-	<-p.read
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-ended; err == nil {
-		t.Error("a Read of a closed reader gave no error")
+	for _, before := range []int{0, 2 << 20} { // read in turn, and ahead
+		r, w := io.Pipe()
+		p := &pipe{r, make(chan struct{}, 1<<10)}
+		a := readahead.New(p)
+		if before > 0 {
+			go func() { _, _ = w.Write(make([]byte, before)) }()
+		}
+		if _, err := io.CopyN(io.Discard, a, int64(before)); err != nil {
+			t.Fatal(err)
+		}
+		for len(p.read) > 0 {
+			<-p.read
+		}
+		ended := make(chan error)
+		go func() {
+			_, err := a.Read(make([]byte, 1))
+			ended <- err
+		}()
+		if before == 0 {
+			<-p.read
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err == nil {
+			t.Error("a Read of a closed reader gave no error")
+		}
+		if _, err := a.Read(make([]byte, 1)); err == nil {
+			t.Error("a Read after Close gave no error")
+		}
 	}
 }
 
@@ -108,24 +126,24 @@ func TestTheSourceIsNotReadFarAhead(t *testing.T) {
 	t.Parallel()
 	s := &endless{full: make(chan struct{})}
 	a := readahead.New(s)
-	if _, err := a.Read(make([]byte, 1)); err != nil {
+	if _, err := io.CopyN(io.Discard, a, 1<<20+1); err != nil {
 		t.Fatal(err)
 	}
 	<-s.full
 	_ = a.Close()
-	if s.n > 2<<20 {
+	if s.n > 3<<20 {
 		t.Errorf("%d bytes were read ahead", s.n)
 	}
 }
 
-// endless yields zeros, and says when it gave a megabyte.
+// endless yields zeros, and says when it gave two megabytes.
 type endless struct {
 	n    int
 	full chan struct{}
 }
 
 func (e *endless) Read(b []byte) (int, error) {
-	if e.n < 1<<20 && e.n+len(b) >= 1<<20 {
+	if e.n < 2<<20 && e.n+len(b) >= 2<<20 {
 		defer close(e.full)
 	}
 	e.n += len(b)

@@ -1,6 +1,7 @@
 package tsm_test
 
 import (
+	"context"
 	"crypto/md5"
 	"errors"
 	"fmt"
@@ -13,14 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"nightshard/shared/objstore"
+	"nightshard/shared/objstore/swift"
 	"nightshard/shared/readahead"
 	"nightshard/shared/testbed"
 	"nightshard/shared/tsm"
 )
 
 // BenchmarkRealStream says what verification costs where it matters: a real
-// server streams a shard of a million values, and an upload wants its MD5 in any
-// case. The ways to do it take turns, and the medians are compared:
+// server streams a shard of a million values, and it is read, with the MD5 that
+// an upload wants in any case, or stored in a real Swift. The ways to do it take
+// turns, and the medians are compared:
 //
 //	go test ./shared/tsm -run '^$' -bench RealStream -benchtime 40x
 //
@@ -29,19 +33,33 @@ import (
 // compares the quickest of each, which says more on a busy machine.
 func BenchmarkRealStream(b *testing.B) {
 	for name, fill := range map[string]func(*strings.Builder, int, int64){"steady": steady, "noisy": noisy} {
-		b.Run(name, func(b *testing.B) {
-			s := testbed.Influx(b, testbed.InfluxOptions{})
-			s.CreateDatabase(b, "db")
-			for part := range 20 {
-				var lines strings.Builder
-				for i := range 20_000 {
-					n := part*20_000 + i
-					fill(&lines, n, start+int64(n/100)*second)
-				}
-				s.Write(b, "db", "", lines.String())
+		s := testbed.Influx(b, testbed.InfluxOptions{})
+		s.CreateDatabase(b, "db")
+		for part := range 20 {
+			var lines strings.Builder
+			for i := range 20_000 {
+				n := part*20_000 + i
+				fill(&lines, n, start+int64(n/100)*second)
 			}
-			compareStreams(b, s.Snapshot)
-		})
+			s.Write(b, "db", "", lines.String())
+		}
+		b.Run(name+"/read", func(b *testing.B) { compareStreams(b, s.Snapshot, copyTo(md5.New())) })
+		b.Run(name+"/stored", func(b *testing.B) { compareStreams(b, s.Snapshot, storeIn(b)) })
+	}
+}
+
+// storeIn puts what it is given into a real Swift.
+func storeIn(b *testing.B) func(io.Reader) error {
+	b.Helper()
+	account := testbed.Swift(b)
+	store, err := swift.Open(b.Context(), swift.Config{AuthURL: account.AuthURL, AuthVersion: 1, User: account.User, Key: account.Key})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func(r io.Reader) error {
+		source := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(r), nil }
+		_, err := store.Put(b.Context(), "2026-07-01", "shard", source, objstore.PutOptions{})
+		return err
 	}
 }
 
@@ -56,13 +74,14 @@ func noisy(b *strings.Builder, n int, at int64) {
 }
 
 // compareStreams reads shard 1 in all ways, in turn.
-func compareStreams(b *testing.B, addr string) {
+func compareStreams(b *testing.B, addr string, use func(io.Reader) error) {
+	b.Helper()
 	ways := []func(io.Reader) error{
-		func(r io.Reader) error { return copyTo(md5.New())(r) },
-		func(r io.Reader) error { return copyTo(md5.New())(tsm.NewReader(r, tsm.Options{Count: true})) },
+		use,
+		func(r io.Reader) error { return use(tsm.NewReader(r, tsm.Options{Count: true})) },
 		func(r io.Reader) error {
 			ahead := readahead.New(io.NopCloser(tsm.NewReader(r, tsm.Options{Count: true})))
-			return errors.Join(copyTo(md5.New())(ahead), ahead.Close())
+			return errors.Join(use(ahead), ahead.Close())
 		},
 	}
 	s := realServer{snapshot: addr}
