@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"nightshard/shared/events"
 	"nightshard/shared/testbed"
 )
 
@@ -46,8 +48,7 @@ func (m *mill) crashed(t *testing.T, c crash, s scene) {
 	service, _, _ := strings.Cut(c.at.side, " ")
 	killed := make(chan struct{}, 1)
 	kill := func() {
-		_ = m.procs[service].stop(syscall.SIGKILL)
-		m.launch(service)
+		m.killer(service)()
 		killed <- struct{}{}
 	}
 	fault := testbed.HTTPFault{Action: testbed.Drop, Before: kill}
@@ -64,4 +65,50 @@ func (m *mill) crashed(t *testing.T, c crash, s scene) {
 	}
 	tried(t, "Chain", service+" "+c.name(), c.at.String(), endedRight)
 	m.right(t, m.runs(s.second))
+}
+
+// A restore that came to its end is not done again because its process died
+// before the bus knew: dumpers may read it already.
+func TestARestoreThatIsDoneIsNotDoneAgain(t *testing.T) {
+	t.Parallel()
+	m := newMill(t)
+	for name, fault := range map[string]testbed.HTTPFault{
+		"killed before the event was sent": {Action: testbed.Drop, Before: m.killer("restore")},
+		"killed when the event was stored": {Action: testbed.LoseAnswer, After: m.killer("restore")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.reportTo(t)
+			plan, came := once(request{side: "restore to NATS", kind: "publish restore.completed", n: 1}, fault)
+			if _, failed := m.trial(t, plan); failed || !came() {
+				t.Fatalf("failed: %v, killed: %v\n%s", failed, came(), m.story())
+			}
+			m.idle("restore")
+			m.mu.Lock()
+			drops := m.seen[request{side: "restore to InfluxDB", kind: "DROP DATABASE"}]
+			m.mu.Unlock()
+			if drops != 1 {
+				t.Errorf("the database was dropped %d times", drops)
+			}
+			m.right(t, 1)
+		})
+	}
+}
+
+// killer kills a service and starts it again.
+func (m *mill) killer(service string) func() {
+	return func() {
+		_ = m.procs[service].stop(syscall.SIGKILL)
+		m.launch(service)
+	}
+}
+
+// idle waits until a durable has nothing to do.
+func (m *mill) idle(durable string) {
+	m.t.Helper()
+	testbed.Eventually(m.t, patience, durable+" to be idle", func() bool {
+		states, err := m.bus.Consumers(m.t.Context())
+		return err == nil && slices.ContainsFunc(states, func(s events.ConsumerState) bool {
+			return s.Name == durable && s.AckPending == 0 && s.Pending == 0
+		})
+	})
 }

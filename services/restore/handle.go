@@ -43,7 +43,8 @@ type job struct {
 }
 
 // handle answers a backup.completed or a restore.requested. It may be called
-// again after a crash at any instruction: it then begins anew.
+// again after a crash at any instruction: it then begins anew, unless all was
+// done but the answer.
 func (r *restore) handle(ctx context.Context, d *events.Delivery) ([]proto.Message, error) {
 	j, err := r.accept(d)
 	if err != nil {
@@ -58,6 +59,13 @@ func (r *restore) handle(ctx context.Context, d *events.Delivery) ([]proto.Messa
 	}
 	if err := r.guard(ctx, j, src); err != nil {
 		return nil, events.Step("guard", err)
+	}
+	done, err := r.settled(ctx, j, src)
+	if err != nil {
+		return nil, events.Step("settle", err)
+	}
+	if done != nil {
+		return []proto.Message{r.completed(j, src, done)}, nil
 	}
 	if err := r.awaitDumpers(ctx, j); err != nil {
 		return nil, events.Step("wait", err)
