@@ -177,6 +177,11 @@ func (l *load) night(t *testing.T, n int) {
 	t.Helper()
 	// Some seconds' work for the disk.
 	must(t, l.client.WritePoints(t.Context(), database, "main", []byte(noise(ballast))))
+	// The cut-off is a whole second of the server's clock.
+	testbed.Eventually(t, patience, "writes before the cut-off", func() bool {
+		now := time.Now().Truncate(time.Second)
+		return l.by("appended", now) > 0 && l.by("over", now) > 0
+	})
 	seq := l.publish(events.BackupRequested, &pb.BackupRequested{Day: dayName(n)})
 	_, e := awaitOn[*pb.BackupCompleted](l.house, seq, events.BackupCompleted, events.BackupFailed)
 	awaitOn[*pb.RestoreCompleted](l.house, e.Seq, events.RestoreCompleted, events.RestoreFailed)
