@@ -2,6 +2,9 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,5 +66,39 @@ func TestVerifyFindsNothingWrongWithAGoodDay(t *testing.T) {
 				t.Errorf("a good day, replaced: %+v", r)
 			}
 		})
+	}
+}
+
+// A shard that nobody touches is counted once. One that is written to while the
+// backup runs is counted before and after.
+func TestAShardIsCountedAgainOnlyIfItChanged(t *testing.T) {
+	t.Parallel()
+	m := newMill(t)
+	counts := func(made []request) int { // each begins with the measurements
+		return len(slices.DeleteFunc(made, func(q request) bool { return q.side != "backup to InfluxDB" || q.kind != "SHOW MEASUREMENTS" }))
+	}
+	// Files that are younger than a second may belong to the backup's time.
+	testbed.Eventually(t, patience, "files older than the next cut-off", func() bool {
+		newest := time.Time{}
+		err := filepath.WalkDir(m.prod.DataDir, func(_ string, d os.DirEntry, err error) error {
+			if info, statErr := d.Info(); err == nil && statErr == nil && strings.HasSuffix(d.Name(), ".tsm") && info.ModTime().After(newest) {
+				newest = info.ModTime()
+			}
+			return err
+		})
+		return err == nil && time.Since(newest) > 3*time.Second
+	})
+	made, failed := m.trial(t, nil)
+	shards := len(m.shards) - 1 // without the metastore
+	if n := counts(made); failed || n != shards {
+		t.Errorf("%d counts of %d shards that nobody touched, failed: %v", n, shards, failed)
+	}
+	write := func() {
+		m.prod.Write(t, database, "main", fmt.Sprintf("cpu,host=late idle=1 %d\n", weekday0().UnixNano()))
+	}
+	plan, came := once(request{side: "backup to Swift", kind: "PUT shard", n: 1}, testbed.HTTPFault{Before: write})
+	made, failed = m.trial(t, plan)
+	if n := counts(made); failed || !came() || n <= shards || n == 2*shards {
+		t.Errorf("%d counts of %d shards, one of them written to; failed: %v", n, shards, failed)
 	}
 }
