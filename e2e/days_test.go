@@ -64,6 +64,7 @@ func TestAnOldScriptsContainerIsRestoredFromItsListing(t *testing.T) {
 			if d, err := night.ParseDrill(h.read(day, day+"/drill.json")); err != nil || d.Note != night.NoFingerprint {
 				t.Errorf("drill %v, %v", d, err)
 			}
+			h.checkConverted(day)
 			// It counts as finished: a past day is not replaced without force.
 			h.start("backup")
 			seq = h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})

@@ -237,6 +237,20 @@ func (h *house) checkByHand(b *pb.BackupCompleted) {
 	if err != nil || len(files) < 2 {
 		t.Fatalf("%d archives of shards that end in 0: the test proves nothing", len(files))
 	}
+	h.checkRestorable(filepath.Join(dir, day, "shards"))
+	h.checkBrought(b, filepath.Join(dir, day, "shards"))
+	run(t, dir, h.swift, "sh", "-c", "for i in $("+client+" list | grep 2016-05); do "+client+" download $i -p $i/influxdb; done")
+	dumps, err := filepath.Glob(filepath.Join(dir, day, "influxdb", "*.json"))
+	if err != nil || len(dumps) != 2 {
+		t.Errorf("the month's loop brought %v", dumps)
+	}
+}
+
+// checkRestorable restores a folder with plain influxd restore into empty
+// folders, starts a server on them, and compares its counts with production's.
+func (h *house) checkRestorable(folder string) {
+	t := h.t
+	t.Helper()
 	third := testbed.Influx(t, testbed.InfluxOptions{Version: testbed.Influx18})
 	third.Stop()
 	for _, d := range []string{third.MetaDir, third.DataDir, third.WALDir} {
@@ -244,15 +258,10 @@ func (h *house) checkByHand(b *pb.BackupCompleted) {
 			t.Fatal(err)
 		}
 	}
-	run(t, dir, nil, third.Binary, "restore", "-metadir", third.MetaDir, "-datadir", third.DataDir, "-database", database, filepath.Join(dir, day, "shards"))
+	run(t, folder, nil, third.Binary, "restore", "-metadir", third.MetaDir, "-datadir", third.DataDir, "-database", database, folder)
 	third.Start()
 	if p, i := counts(t, h.prod, "main", "two_weeks"), counts(t, third, "main", "two_weeks"); !reflect.DeepEqual(p, i) {
 		t.Errorf("production has %v, the restore by hand %v", p, i)
-	}
-	run(t, dir, h.swift, "sh", "-c", "for i in $("+client+" list | grep 2016-05); do "+client+" download $i -p $i/influxdb; done")
-	dumps, err := filepath.Glob(filepath.Join(dir, day, "influxdb", "*.json"))
-	if err != nil || len(dumps) != 2 {
-		t.Errorf("the month's loop brought %v", dumps)
 	}
 }
 

@@ -84,3 +84,23 @@ func orDash(s string) string {
 
 // oneLine makes a text fit into a table's cell or a line.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// shellWord is a word that a shell reads as it is.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// shellLine is a command for a shell.
+func shellLine(args []string) string {
+	words := make([]string, 0, len(args))
+	for _, a := range args {
+		words = append(words, shellWord(a))
+	}
+	return strings.Join(words, " ")
+}
