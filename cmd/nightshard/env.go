@@ -22,7 +22,7 @@ import (
 // settings reads those of the environment that the command shares with the
 // services. Every problem is listed at once.
 func (a *app) settings() (service.Common, error) {
-	e := a.env
+	e, problems := service.Secrets(a.env)
 	c := service.Common{
 		NATS: service.NATS{
 			URL: e["NATS_URL"], Creds: e["NATS_CREDS"], User: e["NATS_USER"], Password: e["NATS_PASSWORD"],
@@ -31,7 +31,7 @@ func (a *app) settings() (service.Common, error) {
 		Database: e["NIGHTSHARD_DATABASE"], TimeZone: e["NIGHTSHARD_TIMEZONE"],
 		SubjectPrefix: e["NIGHTSHARD_SUBJECT_PREFIX"], Replicas: 1, LogLevel: "warn",
 	}
-	problems := c.Problems()
+	problems = append(problems, c.Problems()...)
 	for name := range e {
 		if strings.HasPrefix(name, "NIGHTSHARD_") && !service.Known(name) {
 			problems = append(problems, name+" is set, but nothing reads it: correct the name or unset it")
@@ -62,9 +62,9 @@ func (a *app) bus(ctx context.Context, c service.Common, note func(string)) (*ev
 // openSwift opens Swift with the patience of a person. The second result is its
 // address without secrets.
 func (a *app) openSwift(ctx context.Context) (objstore.Account, string, error) {
-	cfg, err := swift.ConfigFromEnv(a.env)
+	cfg, err := connect.SwiftConfig(a.env)
 	if err != nil {
-		return nil, "", &service.ConfigError{Problems: []string{err.Error()}}
+		return nil, "", err //nolint:wrapcheck // it lists the settings
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()

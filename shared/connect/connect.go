@@ -24,9 +24,9 @@ const patience = 2 * time.Minute
 // Store opens Swift as vars say (ST_* or OS_*), with retries around it. Of c it
 // heeds the limits; zero ones are the store's own.
 func Store(ctx context.Context, vars map[string]string, c service.Common, log zerolog.Logger) (objstore.Account, error) {
-	cfg, err := swift.ConfigFromEnv(vars)
+	cfg, err := SwiftConfig(vars)
 	if err != nil {
-		return nil, &service.ConfigError{Problems: []string{err.Error()}}
+		return nil, err
 	}
 	cfg.IdleTimeout, cfg.SegmentBytes = c.IdleTimeout, c.SegmentBytes
 	policy := retry.Policy{OnRetry: func(op, name string, err error, wait time.Duration) {
@@ -43,6 +43,20 @@ func Store(ctx context.Context, vars map[string]string, c service.Common, log ze
 		return nil, fmt.Errorf("open Swift: %w", err)
 	}
 	return retry.New(inner, policy), nil
+}
+
+// SwiftConfig reads Swift's settings from vars: ST_* or OS_*, the secrets of them
+// perhaps from files. Its error is a *service.ConfigError.
+func SwiftConfig(vars map[string]string) (swift.Config, error) {
+	vars, problems := service.Secrets(vars)
+	cfg, err := swift.ConfigFromEnv(vars)
+	if err != nil && len(problems) == 0 {
+		problems = append(problems, err.Error())
+	}
+	if len(problems) > 0 {
+		return swift.Config{}, &service.ConfigError{Problems: problems}
+	}
+	return cfg, nil
 }
 
 // Bus connects to NATS and sees to the stream.

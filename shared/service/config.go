@@ -62,6 +62,7 @@ func known() []string {
 		"NIGHTSHARD_DUMP_RECORDS",
 		"NIGHTSHARD_IDLE_TIMEOUT",
 		"NIGHTSHARD_INTERMEDIARY_PASSWORD",
+		"NIGHTSHARD_INTERMEDIARY_PASSWORD_FILE",
 		"NIGHTSHARD_INTERMEDIARY_SNAPSHOT",
 		"NIGHTSHARD_INTERMEDIARY_URL",
 		"NIGHTSHARD_INTERMEDIARY_USER",
@@ -71,6 +72,7 @@ func known() []string {
 		"NIGHTSHARD_MEASUREMENTS",
 		"NIGHTSHARD_PARALLEL",
 		"NIGHTSHARD_PRODUCTION_PASSWORD",
+		"NIGHTSHARD_PRODUCTION_PASSWORD_FILE",
 		"NIGHTSHARD_PRODUCTION_SNAPSHOT",
 		"NIGHTSHARD_PRODUCTION_URL",
 		"NIGHTSHARD_PRODUCTION_USER",
@@ -112,16 +114,19 @@ type Validator interface {
 	Problems() []string
 }
 
-// Load reads the settings of the process environment into the struct that cfg
-// points to, whose fields carry envconfig's tags, and reports all problems at
-// once: values missing or of the wrong type, NIGHTSHARD_ names that nobody
+// Load reads the settings of the process environment, and of the files that it
+// names for secrets, into the struct that cfg points to, whose fields carry
+// envconfig's tags, and reports all problems at once: values missing or of the wrong type, NIGHTSHARD_ names that nobody
 // reads, and what the struct's own Problems finds.
 func Load(cfg any) error {
-	problems := unknown(os.Environ())
+	env, problems := Secrets(Environ())
+	problems = append(unknown(os.Environ()), problems...)
 	var unread []string
 	for _, field := range fields(reflect.ValueOf(cfg).Elem()) {
 		if err := field.read(); err != nil {
 			problems, unread = append(problems, err.Error()), append(unread, field.name())
+		} else if isSecret(field.name()) {
+			field.value.SetString(env[field.name()])
 		}
 	}
 	if v, ok := cfg.(Validator); ok {
@@ -158,7 +163,11 @@ func Usage(w io.Writer, cfg any) error {
 		case def == "":
 			def = "-"
 		}
-		if _, err := fmt.Fprintf(tw, "  %s\t%s\t%s\n", f.name(), def, f.def.Tag.Get("desc")); err != nil {
+		desc := f.def.Tag.Get("desc")
+		if isSecret(f.name()) {
+			desc += "; or " + f.name() + fileSuffix + ": a file that holds it"
+		}
+		if _, err := fmt.Fprintf(tw, "  %s\t%s\t%s\n", f.name(), def, desc); err != nil {
 			return fmt.Errorf("print settings: %w", err)
 		}
 	}

@@ -74,7 +74,8 @@ func (p Program) help(w io.Writer) int {
 	if err := Usage(w, p.Config); err != nil {
 		return ExitFailed
 	}
-	_, _ = fmt.Fprint(w, "\nSwift: ST_AUTH, ST_USER and ST_KEY, or OS_AUTH_URL and the other OS_* names of the swift client.\n")
+	_, _ = fmt.Fprint(w, "\nSwift: ST_AUTH, ST_USER and ST_KEY, or OS_AUTH_URL and the other OS_* names of the swift client;\n"+
+		"ST_KEY_FILE, OS_PASSWORD_FILE, OS_APPLICATION_CREDENTIAL_SECRET_FILE: files that hold them.\n")
 	return ExitDone
 }
 
