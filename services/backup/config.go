@@ -21,6 +21,7 @@ type config struct {
 	Schedule   string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
 	Day        string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
+	FullEvery  int           `envconfig:"NIGHTSHARD_FULL_EVERY" default:"30" desc:"nights after which at the latest a shard is read again that did not change; meanwhile it is copied inside Swift. 1 reads all every night"`
 	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
 	CountPause time.Duration `envconfig:"NIGHTSHARD_COUNT_PAUSE" default:"0s" desc:"pause after each count query, to spare production"`
 }
@@ -36,6 +37,7 @@ func (c *config) Problems() []string {
 	}
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
+		"NIGHTSHARD_FULL_EVERY": int64(c.FullEvery),
 	})...)
 }
 

@@ -22,7 +22,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	good := config{
 		Common: service.Common{TimeZone: "Europe/Berlin", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Day: "today", Schedule: "off",
-		Parallel: 1, Counters: 1,
+		Parallel: 1, Counters: 1, FullEvery: 30,
 	}
 	if problems := good.Problems(); len(problems) > 0 {
 		t.Fatalf("good settings: %v", problems)
@@ -31,6 +31,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"NIGHTSHARD_DAY":             func(c *config) { c.Day = "tomorrow" },
 		"NIGHTSHARD_SCHEDULE":        func(c *config) { c.Schedule = "55 23" },
 		"NIGHTSHARD_PARALLEL":        func(c *config) { c.Parallel = 0 },
+		"NIGHTSHARD_FULL_EVERY":      func(c *config) { c.FullEvery = 0 },
 		"NIGHTSHARD_IDLE_TIMEOUT":    func(c *config) { c.IdleTimeout = -1 },
 		"NIGHTSHARD_WORK_TIMEOUT":    func(c *config) { c.WorkTimeout = 0 },
 		"NIGHTSHARD_RETRY_WAIT":      func(c *config) { c.RetryWait = 0 },

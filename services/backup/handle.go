@@ -165,8 +165,9 @@ func permanentIfUnknown(err error) error {
 func completed(m *night.Manifest) *pb.BackupCompleted {
 	return &pb.BackupCompleted{
 		Day: m.Day, Container: m.Day, Database: m.Database,
-		Shards: int32(len(m.Shards)), //nolint:gosec // a database has far fewer shards than 2^31
-		Bytes:  m.Bytes(), Cutoff: timestamppb.New(m.Cutoff),
+		Shards:         int32(len(m.Shards)),      //nolint:gosec // a database has far fewer shards than 2^31
+		CarriedForward: int32(m.CarriedForward()), //nolint:gosec // they are some of these
+		Bytes:          m.Bytes(), Cutoff: timestamppb.New(m.Cutoff),
 		StartedAt: timestamppb.New(m.StartedAt), FinishedAt: timestamppb.New(m.FinishedAt),
 		Manifest: m.Day + "/manifest.json", ProductionVersion: m.Production.Version,
 	}

@@ -28,6 +28,7 @@ type haul struct {
 	bytes    atomic.Int64
 	earlier  func() (*night.Manifest, error) // that of an earlier backup, nil if there is none
 	witness  *witness
+	carrier  *carrier
 
 	mu     sync.Mutex
 	stored map[uint64]night.Shard
@@ -46,6 +47,7 @@ func (b *backup) shards(ctx context.Context, j *job, inv inventory, m *night.Man
 	}
 	h.earlier = sync.OnceValues(func() (*night.Manifest, error) { return b.earlierBackup(ctx, j, m.Production.ClusterID) })
 	h.witness = h.newWitness()
+	h.carrier = h.newCarrier(ctx, m.Production.ClusterID, inv.shards)
 	todo := inv.shards
 	for range maxRounds {
 		if err := h.round(ctx, todo); err != nil {
@@ -63,7 +65,7 @@ func (b *backup) shards(ctx context.Context, j *job, inv inventory, m *night.Man
 			m.Shards = append(m.Shards, h.stored[s.ID])
 		}
 		slices.Sort(m.Deleted)
-		j.log.Info().Int("shards", len(m.Shards)).Int64("bytes", m.Bytes()).
+		j.log.Info().Int("shards", len(m.Shards)).Int("carried", m.CarriedForward()).Int64("bytes", m.Bytes()).Int64("streamed", h.bytes.Load()).
 			Dur("duration", b.now().Sub(begin)).Msg("shards stored")
 		return inv, nil
 	}

@@ -63,6 +63,11 @@ const lookBack = 31
 // earlierBackup finds the newest backup of the same server that is at most lookBack
 // days older than the day, or its own that is to be replaced.
 func (b *backup) earlierBackup(ctx context.Context, j *job, clusterID string) (*night.Manifest, error) {
+	return b.earlierSuiting(ctx, j, clusterID, func(night.Day, *night.Manifest) (bool, error) { return true, nil })
+}
+
+// earlierSuiting finds the newest of these that is suitable.
+func (b *backup) earlierSuiting(ctx context.Context, j *job, clusterID string, suits func(night.Day, *night.Manifest) (bool, error)) (*night.Manifest, error) {
 	for back := range lookBack + 1 {
 		past := *j
 		past.day = j.day.Add(-back)
@@ -70,7 +75,14 @@ func (b *backup) earlierBackup(ctx context.Context, j *job, clusterID string) (*
 		if err != nil {
 			return nil, fmt.Errorf("look for an earlier backup: %w", err)
 		}
-		if m != nil && m.Production.ClusterID == clusterID && m.Database == b.cfg.Database {
+		if m == nil || m.Production.ClusterID != clusterID || m.Database != b.cfg.Database {
+			continue
+		}
+		ok, err := suits(past.day, m)
+		if err != nil {
+			return nil, fmt.Errorf("look for an earlier backup: %w", err)
+		}
+		if ok {
 			return m, nil
 		}
 	}

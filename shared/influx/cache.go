@@ -34,7 +34,8 @@ func (c *Client) Cache(ctx context.Context, database string, id uint64) (CacheSt
 	return CacheState{}, fmt.Errorf("ask for cache of shard %d: %w", id, errNoState)
 }
 
-func cacheState(s Series) (CacheState, error) {
+// numbers are the statistics of a series by their names.
+func numbers(s Series) map[string]int64 {
 	found := map[string]int64{}
 	for _, row := range s.Values {
 		for i, column := range s.Columns {
@@ -43,6 +44,11 @@ func cacheState(s Series) (CacheState, error) {
 			}
 		}
 	}
+	return found
+}
+
+func cacheState(s Series) (CacheState, error) {
+	found := numbers(s)
 	taken, ok := found["cachedBytes"]
 	writing, also := found["diskBytes"]
 	if !ok || !also {
@@ -76,4 +82,34 @@ func (w *CacheWatch) See(s CacheState) bool {
 		w.rises++
 	}
 	return w.rises >= 2
+}
+
+// FilesState is what a server says of a shard's files.
+type FilesState struct {
+	// Bytes is their size in all.
+	Bytes int64
+	// Files is how many there are.
+	Files int64
+}
+
+// Files asks for the state of the files of each shard of a database.
+func (c *Client) Files(ctx context.Context, database string) (map[uint64]FilesState, error) {
+	series, err := c.Query(ctx, "", "SHOW STATS FOR 'tsm1_filestore'")
+	if err != nil {
+		return nil, fmt.Errorf("ask for files of database %q: %w", database, err)
+	}
+	out := map[uint64]FilesState{}
+	for _, s := range series {
+		id, err := strconv.ParseUint(s.Tags["id"], 10, 64)
+		if err != nil || s.Tags["database"] != database {
+			continue
+		}
+		found := numbers(s)
+		size, ok := found["diskBytes"]
+		files, also := found["numFiles"]
+		if ok && also {
+			out[id] = FilesState{Bytes: size, Files: files}
+		}
+	}
+	return out, nil
 }

@@ -92,6 +92,9 @@ type Shard struct {
 	// Unwritten says that production lists the shard and has nothing behind it,
 	// as a server does that makes shards ahead. Its archive is empty.
 	Unwritten bool `json:"unwritten,omitempty"`
+	// Carried says when the archive was read that was copied from an earlier
+	// day; nil if production was read for this very backup.
+	Carried *Reading `json:"carried,omitempty"`
 }
 
 // File is one file in a shard's archive.

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nightshard/shared/night"
+	"nightshard/shared/objstore"
+)
+
+// carrySlack is how much earlier than it was read a file may say that it was
+// written, and still count as newer. A clock may be set back a little.
+const carrySlack = 10 * time.Minute
+
+// carrier copies the archives of unchanged shards inside Swift, from the newest
+// day that is proved.
+type carrier struct {
+	*haul
+	from   string                 // that day
+	shards map[uint64]night.Shard // those that are unchanged, as they are there
+}
+
+// newCarrier finds out which shards did not change. It helps to read less; a night
+// does not fail for want of it.
+func (h *haul) newCarrier(ctx context.Context, clusterID string, keys []night.ShardKey) *carrier {
+	c := &carrier{haul: h, shards: map[uint64]night.Shard{}}
+	if h.cfg.FullEvery == 1 {
+		return c
+	}
+	from, err := h.proved(ctx, h.j, clusterID)
+	if err == nil && from != nil {
+		c.from = from.Day
+		for _, key := range keys {
+			if s, ok := from.Carry(key, h.j.day, h.cfg.FullEvery); ok {
+				c.shards[key.ID] = s
+			}
+		}
+		err = c.keepUnchanged(ctx)
+	}
+	if err != nil {
+		clear(c.shards)
+		h.j.log.Warn().Err(err).Msg("no shard is carried forward: it is not known what changed")
+	}
+	return c
+}
+
+// keepUnchanged asks production which shards' files are still those that the
+// archives hold. Three answers together say so: nothing of a shard is in memory
+// only; no file is newer than the reading; and all files are there. The last is
+// asked last: points that were deleted leave a newer file until they are
+// compacted away, and then fewer files.
+func (c *carrier) keepUnchanged(ctx context.Context) error {
+	var mu sync.Mutex
+	changed := map[uint64]error{}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.cfg.Parallel)
+	for id, s := range c.shards {
+		g.Go(func() error {
+			if err := c.noNewFile(gctx, &s); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				changed[id] = err
+			}
+			return gctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	now, err := c.http.Files(ctx, c.cfg.Database)
+	if err != nil {
+		return err //nolint:wrapcheck // it says what was asked
+	}
+	for id, s := range c.shards {
+		if f, ok := now[id]; !ok || f.Bytes != s.Size() || f.Files != int64(len(s.Files)) {
+			changed[id] = fmt.Errorf("%d bytes in %d files, were %d in %d", f.Bytes, f.Files, s.Size(), len(s.Files))
+		}
+		if changed[id] != nil {
+			delete(c.shards, id)
+			c.j.log.Debug().Err(changed[id]).Uint64("shard", id).Msg("shard is not carried forward")
+		}
+	}
+	return nil
+}
+
+// noNewFile says that production wrote no file of a shard since it was read, and
+// has nothing to write.
+func (c *carrier) noNewFile(ctx context.Context, s *night.Shard) error {
+	if err := c.snapshot.Flush(ctx, s.ID); err != nil {
+		return err //nolint:wrapcheck // it names the shard
+	}
+	newer, err := c.readAgain(ctx, night.ShardKey{ID: s.ID}, s.Carried.Clock.Add(-carrySlack))
+	if err == nil && len(newer) > 0 {
+		err = fmt.Errorf("%d files are newer than its reading", len(newer))
+	}
+	return err
+}
+
+// proved gives the newest backup of this server whose restore was drilled, and
+// passed; nil if there is none.
+func (b *backup) proved(ctx context.Context, j *job, clusterID string) (*night.Manifest, error) {
+	return b.earlierSuiting(ctx, j, clusterID, func(day night.Day, m *night.Manifest) (bool, error) {
+		past := *j
+		past.day = day
+		data, err := b.read(ctx, &past, night.DrillObject(day))
+		if errors.Is(err, objstore.ErrNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		d, err := night.ParseDrill(data)
+		return err == nil && d.Passed && d.Backup == m.Request, nil //nolint:nilerr // a damaged verdict proves nothing
+	})
+}
+
+// carry copies the archive of a shard that did not change. ok is false if there
+// is none, or it is not good.
+func (c *carrier) carry(ctx context.Context, key night.ShardKey) (night.Shard, bool) {
+	s, ok := c.shards[key.ID]
+	if !ok {
+		return night.Shard{}, false
+	}
+	if err := c.copy(ctx, &s); err != nil {
+		c.j.log.Warn().Err(err).Uint64("shard", key.ID).Msg("shard is read anew: its archive cannot be carried forward")
+		return night.Shard{}, false
+	}
+	return s, true
+}
+
+// copy copies the archive to its place. That the copy is whole is checked with
+// everything else that was sent.
+func (c *carrier) copy(ctx context.Context, s *night.Shard) error {
+	from := s.Object
+	held := objstore.Object{Name: from, Size: s.Bytes, Listed: s.Hash()}
+	if err := objstore.Confirm(ctx, c.store, c.from, held); err != nil {
+		return fmt.Errorf("look at the archive of %s: %w", c.from, err)
+	}
+	s.Object = s.Name(c.cfg.Database).Object(c.j.day)
+	if err := c.store.Copy(ctx, c.from, from, c.j.container(), c.place(s.Object)); err != nil {
+		return fmt.Errorf("copy the archive of %s: %w", c.from, err)
+	}
+	return nil
+}
