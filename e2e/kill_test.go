@@ -39,7 +39,7 @@ func crashes(made []request) []crash {
 func TestNightSurvivesAKillAtEachRequest(t *testing.T) {
 	t.Parallel()
 	name := func(c crash) string { return c.name() + "/" + c.at.String() }
-	eachScene(t, 6, crashes, name, (*mill).crashed)
+	eachScene(t, 5, crashes, name, (*mill).crashed)
 }
 
 // crashed runs one night in which a service is killed and started again.

@@ -73,7 +73,10 @@ func newMillIn(t *testing.T, h *house, env ...string) *mill {
 		proxies: map[string]*testbed.HTTPProxy{}, sockets: map[string]*testbed.Proxy{},
 		whole: t, env: map[string][]string{}, procs: map[string]*proc{}, seen: map[request]int{},
 	}
-	maps.Copy(m.house.env, map[string]string{"NIGHTSHARD_IDLE_TIMEOUT": "1s", "NIGHTSHARD_ACK_WAIT": "1s", "NIGHTSHARD_RETRY_WAIT": "100ms"})
+	maps.Copy(m.house.env, map[string]string{
+		"NIGHTSHARD_IDLE_TIMEOUT": "1s", "NIGHTSHARD_ACK_WAIT": "1s", "NIGHTSHARD_RETRY_WAIT": "100ms",
+		"NIGHTSHARD_FULL_EVERY": "1", // a long run of trials makes the same requests in each
+	})
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")
 		m.house.env[name] = value
@@ -380,15 +383,17 @@ func (m *mill) noStraySegments(t *testing.T, day string, listed map[string]objst
 type scene struct {
 	name, env string
 	second    bool // the day holds a finished backup already
+	aged      bool // no shard changed since the night before
 }
 
 func scenes() []scene {
 	const segments = "NIGHTSHARD_SEGMENT_BYTES=16384"
 	return []scene{
-		{"fresh day", "", false},
-		{"fresh day in segments", segments, false},
-		{"day run again", "", true},
-		{"day in segments run again", segments, true},
+		{name: "fresh day"},
+		{name: "fresh day in segments", env: segments},
+		{name: "day run again", second: true},
+		{name: "day in segments run again", env: segments, second: true},
+		{name: "unchanged shards", env: never, aged: true},
 	}
 }
 
@@ -401,6 +406,11 @@ func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMill(t, s.env)
+			if s.aged {
+				m.age()
+				m.trial(t, nil)
+				m.shards = m.stored(t, m.today()) // a restart changes the metastore
+			}
 			m.warm(t, s.second)
 			made, _ := m.run(t, s.second, nil)
 			m.right(t, m.runs(s.second))

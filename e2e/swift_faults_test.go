@@ -102,7 +102,7 @@ func TestNightSurvivesSwiftAtItsWorst(t *testing.T) {
 	t.Parallel()
 	name := func(x try) string { return x.name + "/" + x.at.String() }
 	list := func(made []request) []try { return tries("Swift", glitches(), made) }
-	eachScene(t, 15, list, name, (*mill).glitched)
+	eachScene(t, 12, list, name, (*mill).glitched)
 }
 
 // glitched runs one night with one glitch.

@@ -179,6 +179,7 @@ func fullDay(t *testing.T, store objstore.Account, text string) *night.Manifest 
 			},
 		})
 	}
+	m.Shards[1].Carried = &night.Reading{Day: "2016-05-20", Clock: from}
 	data, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)

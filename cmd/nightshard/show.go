@@ -46,6 +46,9 @@ type shardReport struct {
 	ValuesMax       int64     `json:"valuesMax"`
 	// OldForm says that plain influxd restore would misplace it.
 	OldForm bool `json:"oldForm,omitempty"`
+	// Read is the day on which production was read for it, where that is an
+	// earlier one.
+	Read string `json:"read,omitempty"`
 }
 
 // countReport sums the fingerprint up.
@@ -154,6 +157,9 @@ func newShardReport(o objstore.Object, s night.Shard) shardReport {
 	out := shardReport{
 		Object: o.Name, Bytes: o.Size, OldForm: night.OldForm(o.Name),
 		ID: s.ID, RetentionPolicy: s.RetentionPolicy, Start: s.Start, End: s.End, Files: len(s.Files),
+	}
+	if s.Carried != nil {
+		out.Read = s.Carried.Day
 	}
 	for _, fields := range s.Counts {
 		for _, n := range fields {

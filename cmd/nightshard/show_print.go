@@ -67,8 +67,11 @@ func (a *app) printShards(r *dayReport, loc *time.Location) {
 }
 
 func formText(s shardReport) string {
-	if s.OldForm {
+	switch {
+	case s.OldForm:
 		return "old form"
+	case s.Read != "":
+		return "read " + s.Read
 	}
 	return ""
 }

@@ -17,6 +17,7 @@ func TestShowTellsAllAboutAFinishedDay(t *testing.T) {
 		"Cut-off      2016-06-02 01:55:00 CEST\n", "in 1m00s\n", "autogen (default), keeps everything, shards of 7d\n",
 		"Counts       4,000 to 4,001 values in 2 fields of 1 measurement\n", "Size         1.1 kB in 2 shards\n",
 		"SHARD  POLICY", "    9  autogen  2016-06-01 02:00  2016-06-02 02:00  500 B      1  2,000 to 2,001\n",
+		"read 2016-05-20\n",
 		"Drill: passed, 4 counts compared, 4,000 values", "DUMP", "cpu", "yes\n", "disk/free", "not yet\n",
 	)
 	if strings.Contains(r.out, "Warning") {
