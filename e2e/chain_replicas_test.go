@@ -11,9 +11,10 @@ import (
 )
 
 // ready waits until a service takes events.
-func (p *proc) ready() {
+func (p *proc) ready() *proc {
 	p.t.Helper()
 	testbed.Eventually(p.t, time.Minute, p.name+" to wait for events", func() bool { return strings.Contains(p.logged(), "waiting for") })
+	return p
 }
 
 // stopped sends each service the stop signal in the midst of its work. Its work

@@ -36,7 +36,7 @@ func kinds() []testbed.InfluxOptions {
 // beside is a house with other servers that shares the Swift account.
 func (h *house) beside(t *testing.T, prod, inter *testbed.InfluxServer) *house {
 	t.Helper()
-	n := &house{t: t, news: make(chan struct{}), prod: prod, inter: inter, swift: h.swift, env: maps.Clone(h.env)}
+	n := &house{t: t, news: make(chan struct{}), prod: prod, inter: inter, swift: h.swift, env: maps.Clone(h.env), patience: h.patience}
 	n.nats = testbed.NATS(t, testbed.NATSOptions{})
 	maps.Copy(n.env, map[string]string{
 		"NIGHTSHARD_PRODUCTION_URL": prod.URL, "NIGHTSHARD_PRODUCTION_SNAPSHOT": prod.Snapshot,

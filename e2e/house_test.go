@@ -41,6 +41,8 @@ type house struct {
 	store objstore.Account
 	bus   *events.Bus
 	env   map[string]string
+	// patience bounds each wait for an event.
+	patience time.Duration
 
 	mu     sync.Mutex
 	events []events.Event
@@ -56,7 +58,7 @@ func build(t *testing.T, prod, inter testbed.InfluxOptions) *house {
 // buildOn is build with a choice of NATS.
 func buildOn(t *testing.T, prod, inter testbed.InfluxOptions, nats testbed.NATSOptions) *house {
 	t.Helper()
-	h := &house{t: t, news: make(chan struct{})}
+	h := &house{t: t, news: make(chan struct{}), patience: patience}
 	h.swift = testbed.Swift(t).Env
 	h.prod, h.inter = testbed.Influx(t, prod), testbed.Influx(t, inter)
 	h.nats = testbed.NATS(t, nats)
@@ -119,7 +121,7 @@ func (h *house) saw(e events.Event) error {
 // await returns the first event after sequence number after that ok accepts.
 func (h *house) await(what string, after uint64, ok func(events.Event) bool) events.Event {
 	h.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(h.patience)
 	for {
 		h.mu.Lock()
 		for _, e := range h.events {
@@ -133,7 +135,7 @@ func (h *house) await(what string, after uint64, ok func(events.Event) bool) eve
 		select {
 		case <-news:
 		case <-deadline:
-			h.t.Fatalf("no %s within %s; events:\n%s", what, patience, h.story())
+			h.t.Fatalf("no %s within %s; events:\n%s", what, h.patience, h.story())
 		}
 	}
 }

@@ -79,16 +79,22 @@ func TestMemoryStaysBoundedWhateverTheDatabasesSize(t *testing.T) {
 // peak is the process's largest resident memory so far, in bytes.
 func (p *proc) peak() int64 {
 	p.t.Helper()
+	return p.status("VmHWM")
+}
+
+// status is a size that the kernel tells of the process, in bytes.
+func (p *proc) status(name string) int64 {
+	p.t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(data)) {
 		var kib int64
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+		if _, err := fmt.Sscanf(line, name+": %d kB", &kib); err == nil {
 			return kib << 10
 		}
 	}
-	p.t.Fatal("no VmHWM")
+	p.t.Fatal("no " + name)
 	return 0
 }

@@ -1,0 +1,102 @@
+//go:build !race
+
+package e2e_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+
+	pb "nightshard/proto/nightshard/v1"
+	"nightshard/shared/events"
+	"nightshard/shared/service"
+)
+
+// Steps of nights in which little has changed.
+const (
+	newCarried     = "backup, one shard changed"
+	newFull        = "full restore"
+	newIncremental = "incremental restore, one shard changed"
+)
+
+// changed are nights in which one shard has changed since the night before.
+type changed struct {
+	dataset dataset
+	rounds  int
+	rows    rounds
+}
+
+// carry alternates the old way's backup, which knows only whole ones, and ours
+// of a database in which one shard has changed.
+func (c *changed) carry(t *testing.T) {
+	if !service.Known("NIGHTSHARD_FULL_EVERY") {
+		t.Skip("this version carries no shards forward")
+	}
+	h := measured(t, c.dataset)
+	old := newOldWay(t, h)
+	delete(h.env, "NIGHTSHARD_FULL_EVERY")
+	h.start("backup").ready()
+	h.carried(t, dayName(0))
+	for n := range c.rounds {
+		r := round{}
+		h.touch(t, n)
+		day := dayName(n + 1)
+		b := h.carried(t, day)
+		r.add(newCarried, b.GetStartedAt().AsTime(), b.GetFinishedAt().AsTime())
+		if want := int32(c.dataset.shards() - 1); b.GetCarriedForward() != want {
+			t.Errorf("%d shards carried forward, want %d", b.GetCarriedForward(), want)
+		}
+		old.empty(t)
+		old.backup(t, r, day)
+		t.Logf("one shard changed, round %d: %v", n+1, r)
+		c.rows = append(c.rows, r)
+	}
+}
+
+// restores alternates a full restore and an incremental one, of nights between
+// which one shard has changed.
+func (c *changed) restores(t *testing.T) {
+	if !service.Known("NIGHTSHARD_RESTORE_FULL_EVERY") {
+		t.Skip("this version restores no changed shards alone")
+	}
+	h := measured(t, c.dataset)
+	delete(h.env, "NIGHTSHARD_FULL_EVERY")
+	h.start("backup").ready()
+	for n := range c.rounds {
+		r := round{}
+		h.touch(t, 2*n)
+		r[newFull] = h.restoredIn(t, "online", dayName(2*n))
+		h.touch(t, 2*n+1)
+		r[newIncremental] = h.restoredIn(t, "incremental", dayName(2*n+1))
+		t.Logf("restore, round %d: %v", n+1, r)
+		c.rows = append(c.rows, r)
+	}
+}
+
+// touch changes one shard.
+func (h *house) touch(t *testing.T, n int) {
+	t.Helper()
+	h.prod.Write(t, database, "main", fmt.Sprintf("touched v=%di %d", n, weekday0().UnixNano()+int64(n)))
+}
+
+// carried runs one backup of a night after others.
+func (h *house) carried(t *testing.T, day string) *pb.BackupCompleted {
+	t.Helper()
+	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})
+	b, _ := awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
+	return b
+}
+
+// restoredIn backs a day up, restores it in a mode, and gives the seconds until
+// the server answered for it.
+func (h *house) restoredIn(t *testing.T, mode, day string) float64 {
+	t.Helper()
+	p := h.start("restore", "NIGHTSHARD_RESTORE_MODE="+mode).ready()
+	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})
+	_, be := awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
+	r, _ := awaitOn[*pb.RestoreCompleted](h, be.Seq, events.RestoreCompleted, events.RestoreFailed)
+	out := round{}
+	out.add(mode, r.GetStartedAt().AsTime(), h.drillOf(t, day).StartedAt)
+	must(t, p.stop(syscall.SIGTERM))
+	return out[mode]
+}
