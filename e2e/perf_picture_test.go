@@ -46,21 +46,21 @@ func (r *report) picture(t *testing.T) []byte {
 	p := plot.New()
 	p.BackgroundColor = color.Transparent
 	p.Title.Text = "Time of a night's steps, the old way = 1"
-	p.X.Label.Text = "ours / the old way, median of the rounds; lines from least to greatest"
+	p.X.Label.Text = "ours / the old way; lines from least to greatest"
 	p.X.Min = 0
-	var names []string
 	values, points := make(plotter.Values, 0, len(bars)), struct {
 		plotter.XYs
 		plotter.XErrors
 	}{}
-	labels := plotter.XYLabels{}
+	labels := plotter.XYLabels{} // they begin at their place: how wide they are depends on the viewer's fonts
 	top := 1.1
 	for i, b := range bars {
-		names, values = append(names, b.name), append(values, b.ratio.mid)
+		values = append(values, b.ratio.mid)
 		points.XYs = append(points.XYs, plotter.XY{X: b.ratio.mid, Y: float64(i)})
 		points.XErrors = append(points.XErrors, struct{ Low, High float64 }{b.ratio.low - b.ratio.mid, b.ratio.high - b.ratio.mid})
-		labels.XYs = append(labels.XYs, plotter.XY{X: b.ratio.high + 0.01, Y: float64(i) - 0.1})
-		labels.Labels = append(labels.Labels, figure(b.ratio.mid))
+		labels.XYs = append(labels.XYs, plotter.XY{X: b.ratio.high + 0.01, Y: float64(i) - 0.12})
+		labels.XYs = append(labels.XYs, plotter.XY{X: 0, Y: float64(i) + 0.3})
+		labels.Labels = append(labels.Labels, figure(b.ratio.mid), b.name)
 		top = math.Max(top, b.ratio.high+0.1)
 	}
 	p.X.Max = top
@@ -76,7 +76,7 @@ func (r *report) picture(t *testing.T) []byte {
 	must(t, err)
 	line.Color, line.Dashes = color.RGBA{R: 0xd0, G: 0x6a, B: 0x2c, A: 0xff}, []vg.Length{vg.Points(4), vg.Points(3)}
 	p.Add(chart, spreads, texts, line)
-	p.NominalY(names...)
+	p.HideY()
 	paint(p, grey)
 	for i := range texts.TextStyle {
 		texts.TextStyle[i].Color = grey
@@ -95,7 +95,7 @@ func paint(p *plot.Plot, c color.Color) {
 // drawn is the picture as SVG.
 func drawn(t *testing.T, p *plot.Plot, bars int) []byte {
 	t.Helper()
-	w, err := p.WriterTo(vg.Points(680), vg.Points(float64(80+34*bars)), "svg")
+	w, err := p.WriterTo(vg.Points(680), vg.Points(float64(80+42*bars)), "svg")
 	must(t, err)
 	var b bytes.Buffer
 	_, err = w.WriteTo(&b)
