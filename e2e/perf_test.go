@@ -15,7 +15,7 @@ import (
 var (
 	performance = flag.Bool("performance", false, "measure both ways, and write docs/performance.md (see task bench)")
 	quick       = flag.Bool("quick", false, "with -performance: within five minutes, on a tenth of the data, and print the page only")
-	writeQuick  = flag.Bool("page", false, "with -performance -quick: write docs/performance.md all the same")
+	writeAll    = flag.Bool("page", false, "with -performance: write docs/performance.md also after a quick run, or one of some parts")
 )
 
 // Where the page and its picture stand.
@@ -26,7 +26,7 @@ const (
 
 // plan says what a run measures.
 type plan struct {
-	sizes        []size
+	sizes        []size // the first one is that of the targets
 	carry, incr  changed
 	dump         dumping
 	measurements []int
@@ -44,7 +44,7 @@ func fullPlan() plan {
 	}
 	return plan{
 		sizes: []size{
-			{name: standard, dataset: house, rounds: 7, pages: 2, warm: true, counts: true},
+			{name: "5.3 million rows in 16 shards", dataset: house, rounds: 7, pages: 2, warm: true, counts: true},
 			{name: "2 million points", dataset: points(69120 * time.Millisecond), rounds: 5, warm: true},
 			{name: "6 million points", dataset: points(23040 * time.Millisecond), rounds: 2, ours: true},
 			{name: "20 million points", dataset: points(6912 * time.Millisecond), rounds: 5},
@@ -65,7 +65,7 @@ func quickPlan() plan {
 	house := dataset{days: 16, hosts: 100, every: 5 * time.Minute, shard: day24, mem: 7}
 	return plan{
 		sizes: []size{
-			{name: standard, dataset: house, rounds: 3, pages: 1, warm: true, counts: true},
+			{name: "530,000 rows in 16 shards", dataset: house, rounds: 3, pages: 1, warm: true, counts: true},
 			{name: "1.5 million points", dataset: dataset{days: 16, hosts: 100, every: 90 * time.Second, shard: day24}, rounds: 1, ours: true},
 			{name: "96 small shards", dataset: dataset{days: 4, hosts: 10, every: time.Minute, shard: time.Hour}, rounds: 1, ours: true},
 		},
@@ -76,9 +76,6 @@ func quickPlan() plan {
 		watch:        10 * time.Second,
 	}
 }
-
-// standard is the database that the targets name.
-const standard = "5.3 million rows in 16 shards"
 
 // of is the same data, for fewer days.
 func (d dataset) of(days int) dataset {
@@ -110,7 +107,7 @@ func TestPerformance(t *testing.T) {
 	r.part(t, "waiting", func(t *testing.T) { r.idle = idleServices(t, p.watch) })
 	text := r.text(t)
 	t.Log("\n" + string(text))
-	if !*quick || *writeQuick {
+	if whole := !*quick && !r.partial; whole || *writeAll {
 		must(t, os.WriteFile(performancePage, text, 0o600))
 		must(t, os.WriteFile(performancePicture, r.picture(t), 0o600))
 	}
@@ -119,9 +116,9 @@ func TestPerformance(t *testing.T) {
 // part runs one part of the run, unless -run leaves it out.
 func (r *report) part(t *testing.T, name string, measure func(*testing.T)) {
 	t.Helper()
-	begin, why := time.Now(), "it was not asked for"
+	begin, asked, why := time.Now(), false, "it was not asked for"
 	ok := t.Run(name, func(t *testing.T) {
-		why = ""
+		asked, why = true, ""
 		t.Cleanup(func() {
 			if t.Skipped() {
 				why = "this version does not have it"
@@ -132,6 +129,7 @@ func (r *report) part(t *testing.T, name string, measure func(*testing.T)) {
 	if !ok {
 		why = "it failed; the log of the run says why"
 	}
+	r.partial = r.partial || !asked
 	if why != "" {
 		r.missing = append(r.missing, name+": "+why)
 	}
