@@ -52,9 +52,9 @@ func fullPlan() plan {
 			{name: "408 small shards", dataset: small(400), rounds: 5},
 			{name: "2,016 small shards", dataset: small(2000), rounds: 1, ours: true},
 		},
-		carry:        changed{dataset: house, rounds: 5},
-		incr:         changed{dataset: dataset{days: 121, hosts: 100, every: 4 * time.Minute, shard: day24}, rounds: 5},
-		dump:         dumping{dataset: house.of(2), sharing: dataset{days: 1, hosts: 100, every: 2 * time.Minute}, rounds: 5},
+		carry: changed{dataset: house, rounds: 5},
+		incr:  changed{dataset: dataset{days: 121, hosts: 100, every: 4 * time.Minute, shard: day24}, rounds: 5},
+		dump:  dumping{dataset: house.of(2), sharing: dataset{days: 1, hosts: 100, every: 2 * time.Minute}, rounds: 5},
 		// A NATS server allows a stream 1,000 consumers, and each measurement
 		// of all these dumpers is one.
 		measurements: []int{10, 100, 800},
