@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -393,7 +394,7 @@ func scenes() []scene {
 		{name: "fresh day in segments", env: segments},
 		{name: "day run again", second: true},
 		{name: "day in segments run again", env: segments, second: true},
-		{name: "unchanged shards", env: never, aged: true},
+		{name: "unchanged shards", aged: true},
 	}
 }
 
@@ -407,9 +408,7 @@ func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T
 			t.Parallel()
 			m := newMill(t, s.env)
 			if s.aged {
-				m.age()
-				m.trial(t, nil)
-				m.shards = m.stored(t, m.today()) // a restart changes the metastore
+				m.beginCarrying(t)
 			}
 			m.warm(t, s.second)
 			made, _ := m.run(t, s.second, nil)
@@ -425,6 +424,18 @@ func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T
 			}
 		})
 	}
+}
+
+// beginCarrying reads all shards once more, their files being old, and copies them
+// from then on.
+func (m *mill) beginCarrying(t *testing.T) {
+	t.Helper()
+	m.age()
+	m.trial(t, nil)
+	m.shards = m.stored(t, m.today()) // a restart changes the metastore
+	_, m.house.env["NIGHTSHARD_FULL_EVERY"], _ = strings.Cut(never, "=")
+	must(t, m.procs["backup"].stop(syscall.SIGTERM))
+	m.launch("backup")
 }
 
 // warm opens the next day, and for a second run has it backed up first.

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -34,9 +35,15 @@ func (c *changed) carry(t *testing.T) {
 	}
 	h := measured(t, c.dataset)
 	old := newOldWay(t, h)
-	delete(h.env, "NIGHTSHARD_FULL_EVERY")
+	h.age()
+	_, never, _ := strings.Cut(never, "=")
+	h.env["NIGHTSHARD_FULL_EVERY"] = never
 	h.start("backup").ready()
-	h.carried(t, dayName(0))
+	// Shards are carried forward from a day that a restore has proved.
+	restore := h.start("restore").ready()
+	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: dayName(0)})
+	awaitOn[*pb.RestoreCompleted](h, seq, events.RestoreCompleted, events.RestoreFailed)
+	must(t, restore.stop(syscall.SIGTERM))
 	for n := range c.rounds {
 		r := round{}
 		h.touch(t, n)

@@ -40,7 +40,7 @@ func (h *haul) newCarrier(ctx context.Context, clusterID string, keys []night.Sh
 				c.shards[key.ID] = s
 			}
 		}
-		err = c.keepUnchanged(ctx)
+		err = errors.Join(c.keepUnchanged(ctx), c.keepStored(ctx))
 	}
 	if err != nil {
 		clear(c.shards)
@@ -88,6 +88,23 @@ func (c *carrier) keepUnchanged(ctx context.Context) error {
 	return nil
 }
 
+// keepStored takes those out whose archive is not the manifest's.
+func (c *carrier) keepStored(ctx context.Context) error {
+	past := *c.j
+	past.day, _ = night.ParseDay(c.from) // it was a manifest's
+	listed, err := c.listing(ctx, &past, night.ShardPrefix(past.day))
+	if err != nil {
+		return err
+	}
+	for id, s := range c.shards {
+		if got := listed[s.Object]; got.Bytes != s.Bytes || got.MD5 != s.Hash() {
+			delete(c.shards, id)
+			c.j.log.Warn().Uint64("shard", id).Str("object", s.Object).Msg("shard is read anew: its archive is not the one that was stored")
+		}
+	}
+	return nil
+}
+
 // noNewFile says that production wrote no file of a shard since it was read, and
 // has nothing to write.
 func (c *carrier) noNewFile(ctx context.Context, s *night.Shard) error {
@@ -115,7 +132,7 @@ func (b *backup) proved(ctx context.Context, j *job, clusterID string) (*night.M
 			return false, err
 		}
 		d, err := night.ParseDrill(data)
-		return err == nil && d.Passed && d.Backup == m.Request, nil //nolint:nilerr // a damaged verdict proves nothing
+		return err == nil && d.Passed && d.Backup == m.Request, nil
 	})
 }
 
@@ -137,10 +154,6 @@ func (c *carrier) carry(ctx context.Context, key night.ShardKey) (night.Shard, b
 // everything else that was sent.
 func (c *carrier) copy(ctx context.Context, s *night.Shard) error {
 	from := s.Object
-	held := objstore.Object{Name: from, Size: s.Bytes, Listed: s.Hash()}
-	if err := objstore.Confirm(ctx, c.store, c.from, held); err != nil {
-		return fmt.Errorf("look at the archive of %s: %w", c.from, err)
-	}
 	s.Object = s.Name(c.cfg.Database).Object(c.j.day)
 	if err := c.store.Copy(ctx, c.from, from, c.j.container(), c.place(s.Object)); err != nil {
 		return fmt.Errorf("copy the archive of %s: %w", c.from, err)
