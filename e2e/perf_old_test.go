@@ -147,7 +147,7 @@ for ((n = 0; ; n += 1000)); do
 done`
 
 // converter turns rows into records. It decodes and writes a chunk at a time,
-// which Python does in C; jq needs more than twice as long.
+// which Python does in C.
 const converter = `import json, sys
 write, first = open(sys.argv[2], "w").write, True
 write("[")
