@@ -44,6 +44,8 @@ func (h *haul) newCarrier(ctx context.Context, clusterID string, keys []night.Sh
 	}
 	if err != nil {
 		clear(c.shards)
+	}
+	if err != nil && ctx.Err() == nil {
 		h.j.log.Warn().Err(err).Msg("no shard is carried forward: it is not known what changed")
 	}
 	return c
