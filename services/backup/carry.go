@@ -113,9 +113,9 @@ func (c *carrier) noNewFile(ctx context.Context, s *night.Shard) error {
 	if err := c.snapshot.Flush(ctx, s.ID); err != nil {
 		return err //nolint:wrapcheck // it names the shard
 	}
-	newer, err := c.readAgain(ctx, night.ShardKey{ID: s.ID}, s.Carried.Clock.Add(-carrySlack))
-	if err == nil && len(newer) > 0 {
-		err = fmt.Errorf("%d files are newer than its reading", len(newer))
+	newer, err := c.written(ctx, s.ID, s.Carried.Clock.Add(-carrySlack))
+	if err == nil && newer {
+		err = errors.New("it has files that are newer than its reading")
 	}
 	return err
 }

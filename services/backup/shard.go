@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -102,11 +103,26 @@ func (h *haul) quiet(ctx context.Context, key night.ShardKey) bool {
 		h.j.log.Debug().Err(err).Uint64("shard", key.ID).Msg("shard is counted again")
 		return false
 	}
-	changed, err := h.readAgain(ctx, key, h.cutoff.Add(-clockCoarse))
+	newer, err := h.written(ctx, key.ID, h.cutoff.Add(-clockCoarse))
 	if err != nil {
 		h.j.log.Debug().Err(err).Uint64("shard", key.ID).Msg("shard is counted again")
 	}
-	return err == nil && len(changed) == 0
+	return err == nil && !newer
+}
+
+// written says whether production wrote a file of a shard after an instant. It
+// reads no more than it needs for that.
+func (b *backup) written(ctx context.Context, id uint64, since time.Time) (bool, error) {
+	body, err := b.snapshot.Shard(ctx, id, since)
+	if err != nil {
+		return false, err //nolint:wrapcheck // it names the server and the shard
+	}
+	defer func() { _ = body.Close() }()
+	head, err := io.ReadAll(io.LimitReader(body, emptyArchive+1))
+	if err != nil {
+		return false, err //nolint:wrapcheck // it names the shard
+	}
+	return !bytes.Equal(head, make([]byte, emptyArchive)), nil
 }
 
 // archive stores the archive of a shard.
@@ -155,7 +171,7 @@ func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
 		case err != nil && !errors.Is(err, influx.ErrBusy):
 			return struct{}{}, backoff.Permanent(err)
 		}
-		if err == nil || h.written(ctx, key, &watch) {
+		if err == nil || h.drained(ctx, key, &watch) {
 			return struct{}{}, nil
 		}
 		return struct{}{}, err //nolint:wrapcheck // it names the shard
@@ -167,9 +183,9 @@ func (h *haul) flush(ctx context.Context, key night.ShardKey) error {
 	return err //nolint:wrapcheck // it names the shard
 }
 
-// written says whether the state of the shard's cache proves by now what a
+// drained says whether the state of the shard's cache proves by now what a
 // flush could not.
-func (h *haul) written(ctx context.Context, key night.ShardKey, watch *influx.CacheWatch) bool {
+func (h *haul) drained(ctx context.Context, key night.ShardKey, watch *influx.CacheWatch) bool {
 	state, err := h.http.Cache(ctx, h.cfg.Database, key.ID)
 	if err != nil {
 		h.j.log.Debug().Err(err).Msg("the cache's state is not known")
