@@ -97,7 +97,7 @@ func TestOnlyUnchangedShardsAreCarriedForward(t *testing.T) {
 }
 
 // change is something that happens to production between two nights. Files stay
-// new for ten minutes: a shard that changed is streamed in all later nights of the
+// new for an hour: a shard that changed is streamed in all later nights of the
 // test.
 type change struct {
 	name   string

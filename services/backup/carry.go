@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 )
-
-// carrySlack is how much earlier than it was read a file may say that it was
-// written, and still count as newer. A clock may be set back a little.
-const carrySlack = 10 * time.Minute
 
 // carrier copies the archives of unchanged shards inside Swift, from the newest
 // day that is proved.
@@ -36,7 +31,8 @@ func (h *haul) newCarrier(ctx context.Context, clusterID string, keys []night.Sh
 	if err == nil && from != nil {
 		c.from = from.Day
 		for _, key := range keys {
-			if s, ok := from.Carry(key, h.j.day, h.cfg.FullEvery); ok {
+			// A clock that was ahead then has been set back: it tells nothing.
+			if s, ok := from.Carry(key, h.j.day, h.cfg.FullEvery); ok && s.Carried.Clock.Before(h.cutoff) {
 				c.shards[key.ID] = s
 			}
 		}
@@ -113,7 +109,7 @@ func (c *carrier) noNewFile(ctx context.Context, s *night.Shard) error {
 	if err := c.snapshot.Flush(ctx, s.ID); err != nil {
 		return err //nolint:wrapcheck // it names the shard
 	}
-	newer, err := c.written(ctx, s.ID, s.Carried.Clock.Add(-carrySlack))
+	newer, err := c.written(ctx, s.ID, s.Carried.Clock.Add(-clockSlack))
 	if err == nil && newer {
 		err = errors.New("it has files that are newer than its reading")
 	}
@@ -145,11 +141,11 @@ func (c *carrier) carry(ctx context.Context, key night.ShardKey) (night.Shard, b
 	if !ok {
 		return night.Shard{}, false
 	}
-	if err := c.copy(ctx, &s); err != nil {
+	err := c.copy(ctx, &s)
+	if err != nil && ctx.Err() == nil {
 		c.j.log.Warn().Err(err).Uint64("shard", key.ID).Msg("shard is read anew: its archive cannot be carried forward")
-		return night.Shard{}, false
 	}
-	return s, true
+	return s, err == nil
 }
 
 // copy copies the archive to its place. That the copy is whole is checked with
