@@ -193,16 +193,22 @@ func TestACopyComesFromAGoodSource(t *testing.T) {
 	must(t, restore.stop(syscall.SIGTERM))
 	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: dayName(c.next)})
 	awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
-	last := c.manifest(dayName(c.next))
+	unproved, object0 := dayName(c.next), c.manifest(dayName(c.next)).Shards[0].Object
+	data := h.read(unproved, object0)
+	h.put(unproved, object0, []byte("nobody looks there"), nil)
 	c.next++
 	seq = h.publish(events.BackupRequested, &pb.BackupRequested{Day: dayName(c.next)})
-	awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
-	h.put(dayName(c.next-1), last.Shards[0].Object, []byte("x"), nil) // nobody looks there
+	_, e := awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
 	if n := c.manifest(dayName(c.next)).CarriedForward(); n != all {
 		t.Errorf("after a day without a drill %d of %d shards were carried", n, all)
 	}
-	c.next++
+	h.put(unproved, object0, data, nil)
 	h.start("restore")
+	h.await("the restore of both days", e.Seq, func(e events.Event) bool {
+		r, ok := e.Message.(*pb.RestoreCompleted)
+		return ok && r.GetDay() == dayName(c.next)
+	})
+	c.next++
 	expect(t, "no drill", all)
 
 	must(t, backup.stop(syscall.SIGTERM))
