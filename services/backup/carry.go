@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
-
+	"nightshard/shared/influx"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
 )
@@ -48,40 +46,22 @@ func (h *haul) newCarrier(ctx context.Context, clusterID string, keys []night.Sh
 }
 
 // keepUnchanged asks production which shards' files are still those that the
-// archives hold. Three answers together say so: nothing of a shard is in memory
-// only; no file is newer than the reading; and all files are there. The last is
-// asked last: points that were deleted leave a newer file until they are
-// compacted away, and then fewer files.
+// archives hold.
 func (c *carrier) keepUnchanged(ctx context.Context) error {
-	var mu sync.Mutex
-	changed := map[uint64]error{}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(c.cfg.Parallel)
+	read := map[uint64]influx.Reading{}
 	for id, s := range c.shards {
-		g.Go(func() error {
-			if err := c.noNewFile(gctx, &s); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				changed[id] = err
-			}
-			return gctx.Err()
-		})
+		read[id] = influx.Reading{
+			Since:      s.Carried.Clock.Add(-clockSlack),
+			FilesState: influx.FilesState{Bytes: s.Size(), Files: int64(len(s.Files))},
+		}
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	now, err := c.http.Files(ctx, c.cfg.Database)
+	changed, err := influx.Changed(ctx, c.http, c.snapshot, c.cfg.Database, read, c.cfg.Parallel)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what was asked
 	}
-	for id, s := range c.shards {
-		if f, ok := now[id]; !ok || f.Bytes != s.Size() || f.Files != int64(len(s.Files)) {
-			changed[id] = fmt.Errorf("%d bytes in %d files, were %d in %d", f.Bytes, f.Files, s.Size(), len(s.Files))
-		}
-		if changed[id] != nil {
-			delete(c.shards, id)
-			c.j.log.Debug().Err(changed[id]).Uint64("shard", id).Msg("shard is not carried forward")
-		}
+	for id, why := range changed {
+		delete(c.shards, id)
+		c.j.log.Debug().Err(why).Uint64("shard", id).Msg("shard is not carried forward")
 	}
 	return nil
 }
@@ -101,19 +81,6 @@ func (c *carrier) keepStored(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// noNewFile says that production wrote no file of a shard since it was read, and
-// has nothing to write.
-func (c *carrier) noNewFile(ctx context.Context, s *night.Shard) error {
-	if err := c.snapshot.Flush(ctx, s.ID); err != nil {
-		return err //nolint:wrapcheck // it names the shard
-	}
-	newer, err := c.written(ctx, s.ID, s.Carried.Clock.Add(-clockSlack))
-	if err == nil && newer {
-		err = errors.New("it has files that are newer than its reading")
-	}
-	return err
 }
 
 // proved gives the newest backup of this server whose restore was drilled, and

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,26 +102,11 @@ func (h *haul) quiet(ctx context.Context, key night.ShardKey) bool {
 		h.j.log.Debug().Err(err).Uint64("shard", key.ID).Msg("shard is counted again")
 		return false
 	}
-	newer, err := h.written(ctx, key.ID, h.cutoff.Add(-clockCoarse))
+	newer, err := h.snapshot.Newer(ctx, key.ID, h.cutoff.Add(-clockCoarse))
 	if err != nil {
 		h.j.log.Debug().Err(err).Uint64("shard", key.ID).Msg("shard is counted again")
 	}
 	return err == nil && !newer
-}
-
-// written says whether production wrote a file of a shard after an instant. It
-// reads no more than it needs for that.
-func (b *backup) written(ctx context.Context, id uint64, since time.Time) (bool, error) {
-	body, err := b.snapshot.Shard(ctx, id, since)
-	if err != nil {
-		return false, err //nolint:wrapcheck // it names the server and the shard
-	}
-	defer func() { _ = body.Close() }()
-	head, err := io.ReadAll(io.LimitReader(body, emptyArchive+1))
-	if err != nil {
-		return false, err //nolint:wrapcheck // it names the shard
-	}
-	return !bytes.Equal(head, make([]byte, emptyArchive)), nil
 }
 
 // archive stores the archive of a shard.

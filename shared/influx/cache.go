@@ -83,33 +83,3 @@ func (w *CacheWatch) See(s CacheState) bool {
 	}
 	return w.rises >= 2
 }
-
-// FilesState is what a server says of a shard's files.
-type FilesState struct {
-	// Bytes is their size in all.
-	Bytes int64
-	// Files is how many there are.
-	Files int64
-}
-
-// Files asks for the state of the files of each shard of a database.
-func (c *Client) Files(ctx context.Context, database string) (map[uint64]FilesState, error) {
-	series, err := c.Query(ctx, "", "SHOW STATS FOR 'tsm1_filestore'")
-	if err != nil {
-		return nil, fmt.Errorf("ask for files of database %q: %w", database, err)
-	}
-	out := map[uint64]FilesState{}
-	for _, s := range series {
-		id, err := strconv.ParseUint(s.Tags["id"], 10, 64)
-		if err != nil || s.Tags["database"] != database {
-			continue
-		}
-		found := numbers(s)
-		size, ok := found["diskBytes"]
-		files, also := found["numFiles"]
-		if ok && also {
-			out[id] = FilesState{Bytes: size, Files: files}
-		}
-	}
-	return out, nil
-}
