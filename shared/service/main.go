@@ -48,6 +48,8 @@ func (p Program) main(ctx context.Context, args []string, stdout, stderr io.Writ
 	case slices.Equal(args, []string{"--version"}):
 		_, _ = fmt.Fprintln(stdout, p.Name, Version())
 		return ExitDone
+	case slices.Equal(args, []string{"--health"}):
+		return p.health(ctx, stderr)
 	case len(args) > 0:
 		_, _ = fmt.Fprintf(stderr, "%s: unexpected argument %q: it takes its settings from the environment, see --help\n", p.Name, args[0])
 		return ExitMisuse
@@ -75,7 +77,8 @@ func (p Program) help(w io.Writer) int {
 		return ExitFailed
 	}
 	_, _ = fmt.Fprint(w, "\nSwift: ST_AUTH, ST_USER and ST_KEY, or OS_AUTH_URL and the other OS_* names of the swift client;\n"+
-		"ST_KEY_FILE, OS_PASSWORD_FILE, OS_APPLICATION_CREDENTIAL_SECRET_FILE: files that hold them.\n")
+		"ST_KEY_FILE, OS_PASSWORD_FILE, OS_APPLICATION_CREDENTIAL_SECRET_FILE: files that hold them.\n\n"+
+		"--health asks the service that runs here for its health: exit code 0 when it answers, 1 when not.\n")
 	return ExitDone
 }
 
