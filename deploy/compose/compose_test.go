@@ -3,6 +3,7 @@ package compose_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -98,8 +99,10 @@ func post(t *testing.T, to, body string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode/100 != 2 {
-		t.Fatalf("post to %s: %s", to, resp.Status)
+	// InfluxDB sends its headers before it has done the work.
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode/100 != 2 || strings.Contains(string(answer), "error") {
+		t.Fatalf("post to %s: %s %s: %v", to, resp.Status, answer, err)
 	}
 }
 
