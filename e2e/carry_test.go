@@ -129,7 +129,7 @@ func (c *carriers) changes() []change {
 		}},
 		{"a shard dropped and written anew", 1, func(t *testing.T) {
 			t.Helper()
-			id := c.shardAt(t, "main", weekday0().Add(60*time.Hour))
+			id := shardAt(t, c.prod, weekday0().Add(60*time.Hour))
 			c.prod.Query(t, "", "DROP SHARD "+id)
 			c.prod.Write(t, database, "main", "cpu,host=anew idle=1 "+nanos(weekday0().Add(61*time.Hour))+"\n")
 		}},
@@ -137,17 +137,17 @@ func (c *carriers) changes() []change {
 	}
 }
 
-// shardAt is the id of the shard of a policy at a time.
-func (c *carriers) shardAt(t *testing.T, policy string, at time.Time) string {
+// shardAt is the id of the shard of the policy main that begins at a time.
+func shardAt(t *testing.T, server *testbed.InfluxServer, at time.Time) string {
 	t.Helper()
-	for _, s := range ask(t, c.prod, "SHOW SHARDS").Results[0].Series {
+	for _, s := range ask(t, server, "SHOW SHARDS").Results[0].Series {
 		for _, row := range s.Values {
-			if row[1] == database && row[2] == policy && row[4] == at.Format(time.RFC3339) {
+			if row[1] == database && row[2] == "main" && row[4] == at.Format(time.RFC3339) {
 				return row[0].(interface{ String() string }).String()
 			}
 		}
 	}
-	t.Fatalf("no shard of %s begins at %s", policy, at)
+	t.Fatalf("no shard begins at %s", at)
 	return ""
 }
 

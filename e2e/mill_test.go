@@ -427,10 +427,13 @@ func eachScene[T any](t *testing.T, n int, list func([]request) []T, name func(T
 }
 
 // beginCarrying reads all shards once more, their files being old, and copies them
-// from then on.
+// from then on. The intermediary keeps what it holds.
 func (m *mill) beginCarrying(t *testing.T) {
 	t.Helper()
 	m.age()
+	m.house.env["NIGHTSHARD_RESTORE_MODE"], m.house.env["NIGHTSHARD_RESTORE_FULL_EVERY"] = "incremental", "100000"
+	must(t, m.procs["restore"].stop(syscall.SIGTERM))
+	m.launch("restore")
 	m.trial(t, nil)
 	m.shards = m.stored(t, m.today()) // a restart changes the metastore
 	_, m.house.env["NIGHTSHARD_FULL_EVERY"], _ = strings.Cut(never, "=")

@@ -66,8 +66,8 @@ var errNotAsSent = errors.New("the server holds something else than was sent")
 
 // arrived streams the shard back and compares it with what was sent, file by
 // file. An upload has no answer, and the counts of the drill do not show a
-// changed value.
-func (r *restore) arrived(ctx context.Context, j *job, id uint64, sent *tsm.Archive) error {
+// changed value. same is false if only the counts could be compared.
+func (r *restore) arrived(ctx context.Context, j *job, id uint64, sent *tsm.Archive) (same bool, err error) {
 	held, err := backoff.Retry(ctx, func() (*tsm.Archive, error) {
 		body, err := r.snapshot.Shard(ctx, id, time.Time{})
 		if err != nil {
@@ -81,18 +81,18 @@ func (r *restore) arrived(ctx context.Context, j *job, id uint64, sent *tsm.Arch
 		return held, err
 	}, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0))
 	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+		return false, fmt.Errorf("read back: %w", err)
 	}
 	bad, others := compareFiles(sent.Sent, held.Files)
 	switch {
 	case len(bad) > 0 && others == 0:
-		return fmt.Errorf("read back: %s: %w", strings.Join(bad, "; "), errNotAsSent)
+		return false, fmt.Errorf("read back: %s: %w", strings.Join(bad, "; "), errNotAsSent)
 	case others == 0:
-		return nil
+		return true, nil
 	}
 	// The server has compacted the shard already: its files have other names.
 	j.log.Warn().Uint64("place", id).Int("files", others).Msg("the server compacted the shard before it could be read back; only its counts are compared")
-	return sameCounts(sent, held)
+	return false, sameCounts(sent, held)
 }
 
 // compareFiles names the files that are not as they were sent, and counts those

@@ -18,7 +18,8 @@ type config struct {
 	Snapshot   string        `envconfig:"NIGHTSHARD_INTERMEDIARY_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of the intermediary InfluxDB"`
 	User       string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to be an administrator"`
 	Password   string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
-	Mode       string        `envconfig:"NIGHTSHARD_RESTORE_MODE" default:"online" desc:"online, or offline: stop the server, write its folders, start it"`
+	Mode       string        `envconfig:"NIGHTSHARD_RESTORE_MODE" default:"online" desc:"online; incremental: like online, but shards that the intermediary provably holds stay; or offline: stop the server, write its folders, start it"`
+	FullEvery  int           `envconfig:"NIGHTSHARD_RESTORE_FULL_EVERY" default:"7" desc:"incremental: every so many restores one replaces all shards; 1 means each"`
 	MetaDir    string        `envconfig:"NIGHTSHARD_RESTORE_METADIR" desc:"offline: the intermediary's folder of metadata, such as /var/lib/influxdb/meta"`
 	DataDir    string        `envconfig:"NIGHTSHARD_RESTORE_DATADIR" desc:"offline: the intermediary's folder of data, such as /var/lib/influxdb/data"`
 	Stop       string        `envconfig:"NIGHTSHARD_RESTORE_STOP" desc:"offline: command that stops the intermediary, words or a JSON array; no shell reads it"`
@@ -31,22 +32,24 @@ type config struct {
 
 // The ways to restore.
 const (
-	modeOnline  = "online"
-	modeOffline = "offline"
+	modeOnline      = "online"
+	modeIncremental = "incremental"
+	modeOffline     = "offline"
 )
 
 // Problems implements service.Validator.
 func (c *config) Problems() []string {
 	problems := c.Common.Problems()
 	switch c.Mode {
-	case modeOnline:
+	case modeOnline, modeIncremental:
 	case modeOffline:
 		problems = append(problems, c.offlineProblems()...)
 	default:
-		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s or %s", c.Mode, modeOnline, modeOffline))
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s, %s or %s", c.Mode, modeOnline, modeIncremental, modeOffline))
 	}
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
+		"NIGHTSHARD_RESTORE_FULL_EVERY": int64(c.FullEvery),
 	})...)
 }
 

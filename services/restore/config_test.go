@@ -27,7 +27,7 @@ func TestOfflineSettingsAreChecked(t *testing.T) {
 	good := config{
 		Common: service.Common{TimeZone: "UTC", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Mode: modeOffline,
 		MetaDir: t.TempDir(), DataDir: t.TempDir(), Stop: "systemctl stop influxdb", Start: `["systemctl","start","influxdb"]`,
-		Parallel: 1, Counters: 1,
+		Parallel: 1, Counters: 1, FullEvery: 1,
 	}
 	if problems := good.Problems(); len(problems) > 0 {
 		t.Fatalf("good settings: %v", problems)

@@ -51,7 +51,7 @@ func (r *restore) drill(ctx context.Context, j *job, src *source) (*night.Drill,
 	begin := r.now()
 	d := &night.Drill{
 		Schema: night.Schema, Day: j.day.String(), Database: r.cfg.Database, RestoreID: j.id,
-		Mode: r.cfg.Mode, StartedAt: begin.UTC(), Differences: []night.Difference{},
+		Mode: r.cfg.Mode, Kept: j.kept, StartedAt: begin.UTC(), Differences: []night.Difference{},
 	}
 	if src.manifest == nil {
 		d.Note = night.NoFingerprint

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -40,6 +41,13 @@ type job struct {
 	force   bool
 	started time.Time
 	log     zerolog.Logger
+
+	// What the restore did so far.
+	newest uint64 // the highest id among the restored shards
+	kept   int    // shards that the intermediary held already
+	count  int    // restores in a row that kept some, this one included
+	mu     sync.Mutex
+	held   []intermediary.Held
 }
 
 // handle answers a backup.completed or a restore.requested. It may be called
@@ -70,21 +78,16 @@ func (r *restore) handle(ctx context.Context, d *events.Delivery) ([]proto.Messa
 	if err := r.awaitDumpers(ctx, j); err != nil {
 		return nil, events.Step("wait", err)
 	}
+	p := r.plan(ctx, j, src)
 	identity := intermediary.Identity{RestoreID: j.id, Day: j.day.String(), State: intermediary.Restoring, Cutoff: src.cutoff}
 	if err := intermediary.Write(ctx, r.http, r.cfg.Database, identity); err != nil {
 		return nil, events.Step("identity", err)
 	}
-	if err := r.load(ctx, j, src); err != nil {
-		return nil, events.Step("load", err)
-	}
-	if identity.Shard, err = r.newestShard(ctx); err != nil {
-		return nil, events.Step("identity", err)
-	}
-	verdict, err := r.drill(ctx, j, src)
+	verdict, err := r.bring(ctx, j, src, p)
 	if err != nil {
-		return nil, events.Step("drill", err)
+		return nil, err
 	}
-	if err := r.release(ctx, identity); err != nil {
+	if err := r.release(ctx, j, src, identity); err != nil {
 		return nil, events.Step("identity", err)
 	}
 	return []proto.Message{r.completed(j, src, verdict)}, nil
@@ -116,17 +119,23 @@ func (r *restore) accept(d *events.Delivery) (*job, error) {
 	}, nil
 }
 
-// load replaces the intermediary's copy of the database by the backup's.
-func (r *restore) load(ctx context.Context, j *job, src *source) error {
+// load replaces the intermediary's copy of the database by the backup's, or what
+// of it has changed.
+func (r *restore) load(ctx context.Context, j *job, src *source, p *plan) error {
 	begin := r.now()
-	load := r.loadOnline
-	if r.cfg.Mode == modeOffline {
-		load = r.loadOffline
+	var err error
+	switch {
+	case p != nil:
+		err = r.loadChanged(ctx, j, src, p)
+	case r.cfg.Mode == modeOffline:
+		err = r.loadOffline(ctx, j, src)
+	default:
+		err = r.loadOnline(ctx, j, src)
 	}
-	if err := load(ctx, j, src); err != nil {
+	if err != nil {
 		return err
 	}
-	j.log.Info().Int("shards", len(src.shards)).Int64("bytes", src.bytes()).Str("mode", r.cfg.Mode).
+	j.log.Info().Int("shards", len(src.shards)).Int("kept", j.kept).Int64("bytes", src.bytes()).Str("mode", r.cfg.Mode).
 		Dur("duration", r.now().Sub(begin)).Msg("shards restored")
 	return nil
 }
@@ -150,10 +159,17 @@ func (r *restore) newestShard(ctx context.Context) (uint64, error) {
 // release says that the restore is whole: from now on dumpers may read it. What
 // stands beyond the cut-off is counted, so that the next guard can tell whether
 // anybody wrote since.
-func (r *restore) release(ctx context.Context, identity intermediary.Identity) error {
+func (r *restore) release(ctx context.Context, j *job, src *source, identity intermediary.Identity) error {
 	beyond, err := r.countBeyond(ctx, identity.Cutoff)
 	if err != nil {
 		return err
+	}
+	if err := r.writeHeld(ctx, j, &identity); err != nil {
+		return err
+	}
+	identity.Shard = j.newest
+	if src.manifest != nil {
+		identity.Production = src.manifest.Production.ClusterID
 	}
 	identity.State, identity.Beyond, identity.FinishedAt = intermediary.Complete, beyond, r.now().UTC()
 	return intermediary.Write(ctx, r.http, r.cfg.Database, identity) //nolint:wrapcheck // it names the identity
@@ -164,7 +180,7 @@ func (r *restore) completed(j *job, src *source, d *night.Drill) *pb.RestoreComp
 	return &pb.RestoreCompleted{
 		Day: j.day.String(), Database: r.cfg.Database, Verdict: verdict(d),
 		Cutoff: timestamppb.New(src.cutoff), StartedAt: timestamppb.New(j.started), FinishedAt: timestamppb.New(d.FinishedAt),
-		RestoreId: j.id, Bytes: src.bytes(),
+		RestoreId: j.id, Bytes: src.bytes(), Kept: int32(d.Kept), //nolint:gosec // they are some of the shards
 		Shards: int32(len(src.shards)), //nolint:gosec // a database has far fewer shards than 2^31
 	}
 }

@@ -17,6 +17,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/influx"
+	"nightshard/shared/intermediary"
 	"nightshard/shared/meter"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
@@ -42,10 +43,15 @@ func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
 	if err := r.checkPlaces(ctx, src, ids); err != nil {
 		return fmt.Errorf("check database %q: %w", r.cfg.Database, err)
 	}
+	return r.upload(ctx, j, src.shards, ids)
+}
+
+// upload streams shards into their places, a few at a time.
+func (r *restore) upload(ctx context.Context, j *job, shards []night.Shard, ids map[uint64]uint64) error {
 	var bytes, done atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Parallel)
-	for _, s := range src.shards {
+	for _, s := range shards {
 		g.Go(func() error {
 			id, ok := ids[s.ID]
 			if !ok {
@@ -56,7 +62,7 @@ func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
 			}
 			r.progress(&pb.Progress{
 				Service: "restore", Day: j.day.String(), Step: "shards", Unit: "shards",
-				Done: done.Add(1), Total: int64(len(src.shards)), Bytes: bytes.Load(),
+				Done: done.Add(1), Total: int64(len(shards)), Bytes: bytes.Load(),
 			})
 			return nil
 		})
@@ -91,7 +97,8 @@ func (r *restore) create(ctx context.Context, blob []byte, shards int) (map[uint
 // uploadShard streams one shard from Swift into the server. It is tried again
 // when a connection breaks: the same files once more do no harm.
 func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uint64, bytes *atomic.Int64) error {
-	upload := func() (struct{}, error) {
+	upload := func() (intermediary.Held, error) {
+		held := intermediary.Held{RestoreID: j.id, Shard: s.ID, Place: id, MD5: s.MD5, Archive: s.Bytes}
 		sent, err := r.shardBody(ctx, j, s, tsm.Options{
 			Rename:     tsm.RenameInto(fmt.Sprintf("%s/%s/%d", r.cfg.Database, s.RetentionPolicy, id)),
 			Tombstones: true, Memory: heldFile, Spool: r.spool, Count: true,
@@ -99,17 +106,31 @@ func (r *restore) uploadShard(ctx context.Context, j *job, s night.Shard, id uin
 			return r.snapshot.UploadShard(ctx, id, &meter.Reader{Reader: body, Passed: func(n int64) { bytes.Add(n) }})
 		})
 		if err != nil {
-			return struct{}{}, err
+			return held, err
 		}
-		return struct{}{}, r.arrived(ctx, j, id, sent)
+		if r.cfg.Mode == modeIncremental {
+			if held.Clock, err = r.http.Clock(ctx); err != nil {
+				return held, err //nolint:wrapcheck // it says what was asked
+			}
+		}
+		same, err := r.arrived(ctx, j, id, sent)
+		if !same {
+			held.Clock = time.Time{}
+		}
+		for _, f := range sent.Sent {
+			held.Files++
+			held.Bytes += f.Size
+		}
+		return held, err
 	}
-	_, err := backoff.Retry(ctx, upload, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0),
+	held, err := backoff.Retry(ctx, upload, backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, d time.Duration) {
 			j.log.Warn().Err(err).Uint64("shard", s.ID).Dur("wait", d).Msg("shard is restored again")
 		}))
 	if err != nil {
 		return fmt.Errorf("restore shard %d: %w", s.ID, final(err))
 	}
+	j.hold(held)
 	return nil
 }
 

@@ -47,6 +47,13 @@ type Identity struct {
 	Beyond int64 `json:"beyond"`
 	// FinishedAt is when the drill passed.
 	FinishedAt time.Time `json:"finishedAt"`
+	// Production is the cluster id of the server whose backup it is, empty for
+	// an old script's.
+	Production string `json:"production,omitempty"`
+	// Held is how many shards were written down, each as a Held.
+	Held int `json:"held,omitempty"`
+	// Incremental is how many restores in a row kept shards of the one before.
+	Incremental int `json:"incremental,omitempty"`
 }
 
 // Read gives the identity of the restore of database; ok is false if there is
@@ -80,17 +87,25 @@ func Write(ctx context.Context, c *influx.Client, database string, id Identity) 
 	if err := c.Exec(ctx, "", "CREATE DATABASE "+influx.QuoteIdent(Database)); err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
-	text, err := json.Marshal(id)
+	line, err := point("restore", database, "", "identity", id)
 	if err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
-	// What line protocol escapes in a tag and in a quoted field.
-	tagEscapes := strings.NewReplacer(",", `\,`, "=", `\=`, " ", `\ `)
-	fieldEscapes := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-	// One series and one time: the point replaces the one before it.
-	line := fmt.Appendf(nil, "restore,database=%s identity=\"%s\" 0\n", tagEscapes.Replace(database), fieldEscapes.Replace(string(text)))
 	if err := c.WritePoints(ctx, Database, "", line); err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
 	return nil
+}
+
+// point is a line of line protocol with v as JSON. One series and one time: it
+// replaces the point before it. A field holds at most 64 KiB.
+func point(measurement, database, tags, field string, v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what it is
+	}
+	// What line protocol escapes in a tag and in a quoted field.
+	tagEscapes := strings.NewReplacer(",", `\,`, "=", `\=`, " ", `\ `)
+	fieldEscapes := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	return fmt.Appendf(nil, "%s,database=%s%s %s=\"%s\" 0\n", measurement, tagEscapes.Replace(database), tags, field, fieldEscapes.Replace(string(text))), nil
 }

@@ -163,6 +163,9 @@ type Drill struct {
 	// backed up again meanwhile is not proved by it. Empty for an old script's.
 	Backup string `json:"backup,omitempty"`
 	Mode   string `json:"mode"`
+	// Kept is how many shards the intermediary held already. They were counted
+	// like the others.
+	Kept int `json:"kept,omitempty"`
 	// Passed is false as soon as one count differs.
 	Passed bool `json:"passed"`
 	// Compared is the number of counts held against the fingerprint.

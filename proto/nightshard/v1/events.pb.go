@@ -589,7 +589,9 @@ type RestoreCompleted struct {
 	// Number of shards restored.
 	Shards int32 `protobuf:"varint,8,opt,name=shards,proto3" json:"shards,omitempty"`
 	// Bytes of the shards restored.
-	Bytes         int64 `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Bytes int64 `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Number of these that stood in the intermediary already and were kept.
+	Kept          int32 `protobuf:"varint,10,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,6 +685,13 @@ func (x *RestoreCompleted) GetShards() int32 {
 func (x *RestoreCompleted) GetBytes() int64 {
 	if x != nil {
 		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RestoreCompleted) GetKept() int32 {
+	if x != nil {
+		return x.Kept
 	}
 	return 0
 }
@@ -1277,7 +1286,7 @@ const file_nightshard_v1_events_proto_rawDesc = "" +
 	"\bcompared\x18\x01 \x01(\x03R\bcompared\x12\x16\n" +
 	"\x06values\x18\x02 \x01(\x03R\x06values\x12;\n" +
 	"\vdifferences\x18\x03 \x03(\v2\x19.nightshard.v1.DifferenceR\vdifferences\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\tR\x04note\"\xeb\x02\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"\xff\x02\n" +
 	"\x10RestoreCompleted\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x1a\n" +
 	"\bdatabase\x18\x02 \x01(\tR\bdatabase\x120\n" +
@@ -1290,7 +1299,9 @@ const file_nightshard_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"restore_id\x18\a \x01(\tR\trestoreId\x12\x16\n" +
 	"\x06shards\x18\b \x01(\x05R\x06shards\x12\x14\n" +
-	"\x05bytes\x18\t \x01(\x03R\x05bytes\"\xcb\x01\n" +
+	"\x05bytes\x18\t \x01(\x03R\x05bytes\x12\x12\n" +
+	"\x04kept\x18\n" +
+	" \x01(\x05R\x04kept\"\xcb\x01\n" +
 	"\rRestoreFailed\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
