@@ -241,6 +241,7 @@ func TestOutcomesReadWell(t *testing.T) {
 	for want, msg := range map[string]proto.Message{
 		"completed: 2 shards, 1.5 kB, 1 carried forward":                     &pb.BackupCompleted{Shards: 2, Bytes: 1500, CarriedForward: 1},
 		"completed: 1 shard, 5 B, 4 counts compared, no difference":          &pb.RestoreCompleted{Shards: 1, Bytes: 5, Verdict: &pb.Verdict{Compared: 4}},
+		"completed: 3 shards, 5 B, 2 of them there already, no fingerprint":  &pb.RestoreCompleted{Shards: 3, Kept: 2, Bytes: 5, Verdict: &pb.Verdict{Note: "no fingerprint"}},
 		"completed: 1 shard, 5 B, no fingerprint":                            &pb.RestoreCompleted{Shards: 1, Bytes: 5, Verdict: &pb.Verdict{Note: "no fingerprint"}},
 		"completed: no records, no object":                                   &pb.DumpCompleted{},
 		"completed: 1,000 records, 9 B":                                      &pb.DumpCompleted{Object: "x", Records: 1000, Bytes: 9, Complete: true},

@@ -27,14 +27,22 @@ func outcomeText(msg proto.Message) string {
 		return fmt.Sprintf("completed: %s, %s, %d carried forward%s",
 			plural(m.GetShards(), "shard"), bytesText(m.GetBytes()), m.GetCarriedForward(), took(m))
 	case *pb.RestoreCompleted:
-		return fmt.Sprintf("completed: %s, %s, %s%s",
-			plural(m.GetShards(), "shard"), bytesText(m.GetBytes()), verdictText(m.GetVerdict()), took(m))
+		return fmt.Sprintf("completed: %s, %s%s, %s%s",
+			plural(m.GetShards(), "shard"), bytesText(m.GetBytes()), keptText(m.GetKept()), verdictText(m.GetVerdict()), took(m))
 	case *pb.DumpCompleted:
 		return dumpText(m)
 	case failure:
 		return failureText(m)
 	}
 	return "an event that cannot be read"
+}
+
+// keptText says how many shards the intermediary held already.
+func keptText(n int32) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them there already", n)
 }
 
 func verdictText(v *pb.Verdict) string {
