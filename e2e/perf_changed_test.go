@@ -72,9 +72,9 @@ func (c *changed) restores(t *testing.T) {
 	for n := range c.rounds {
 		r := round{}
 		h.touch(t, 2*n)
-		r[newFull] = h.restoredIn(t, "online", dayName(2*n))
+		r[newFull] = h.restoredIn(t, 1, dayName(2*n))
 		h.touch(t, 2*n+1)
-		r[newIncremental] = h.restoredIn(t, "incremental", dayName(2*n+1))
+		r[newIncremental] = h.restoredIn(t, 1000, dayName(2*n+1))
 		t.Logf("restore, round %d: %v", n+1, r)
 		c.rows = append(c.rows, r)
 	}
@@ -94,16 +94,20 @@ func (h *house) carried(t *testing.T, day string) *pb.BackupCompleted {
 	return b
 }
 
-// restoredIn backs a day up, restores it in a mode, and gives the seconds until
-// the server answered for it.
-func (h *house) restoredIn(t *testing.T, mode, day string) float64 {
+// restoredIn backs a day up, restores it, all of it if fullEvery is 1, and gives
+// the seconds until the server answered for it. Only a restore of this mode writes
+// down what the next one can keep.
+func (h *house) restoredIn(t *testing.T, fullEvery int, day string) float64 {
 	t.Helper()
-	p := h.start("restore", "NIGHTSHARD_RESTORE_MODE="+mode).ready()
+	p := h.start("restore", "NIGHTSHARD_RESTORE_MODE=incremental", fmt.Sprintf("NIGHTSHARD_RESTORE_FULL_EVERY=%d", fullEvery)).ready()
 	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})
 	_, be := awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
 	r, _ := awaitOn[*pb.RestoreCompleted](h, be.Seq, events.RestoreCompleted, events.RestoreFailed)
 	out := round{}
-	out.add(mode, r.GetStartedAt().AsTime(), h.drillOf(t, day).StartedAt)
+	out.add(day, r.GetStartedAt().AsTime(), h.drillOf(t, day).StartedAt)
+	if kept := r.GetKept(); (kept == 0) != (fullEvery == 1) {
+		t.Errorf("%d shards were kept", kept)
+	}
 	must(t, p.stop(syscall.SIGTERM))
-	return out[mode]
+	return out[day]
 }
