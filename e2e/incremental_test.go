@@ -1,14 +1,18 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	pb "nightshard/proto/nightshard/v1"
+	"nightshard/shared/events"
 	"nightshard/shared/night"
 	"nightshard/shared/testbed"
 )
@@ -27,6 +31,13 @@ func (k *keeper) kept(t *testing.T) (kept, shards int) {
 	day := dayName(k.next)
 	k.next++
 	_, r, _ := k.night(&pb.BackupRequested{Day: day}, 1)
+	k.holds(t, day, r)
+	return int(r.GetKept()), int(r.GetShards())
+}
+
+// holds checks that the intermediary holds what production holds.
+func (k *keeper) holds(t *testing.T, day string, r *pb.RestoreCompleted) {
+	t.Helper()
 	if p, i := counts(t, k.prod, "main", "two_weeks"), counts(t, k.inter, "main", "two_weeks"); !reflect.DeepEqual(p, i) {
 		t.Errorf("%s: production has %v, the intermediary %v", day, p, i)
 	}
@@ -44,7 +55,6 @@ func (k *keeper) kept(t *testing.T) (kept, shards int) {
 			}
 		}
 	}
-	return int(r.GetKept()), int(r.GetShards())
 }
 
 // Whatever happened on either side since the restore before, the intermediary
@@ -152,4 +162,49 @@ func TestTheIntermediaryIsReplacedEverySoManyNights(t *testing.T) {
 	must(t, restore.stop(syscall.SIGTERM))
 	h.start("restore", "NIGHTSHARD_RESTORE_MODE=incremental", "NIGHTSHARD_RESTORE_FULL_EVERY=1000")
 	expect(true, false)
+}
+
+// A restore that is killed while the place of a shard is made anew is done in
+// full by the next try: nothing is kept of a half-done one.
+func TestARestoreKilledWhileItReplacesAShardIsDoneInFull(t *testing.T) {
+	t.Parallel()
+	h := build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{})
+	h.fillWeek(2)
+	proxy := testbed.NewHTTPProxy(t, strings.TrimPrefix(h.inter.URL, "http://"))
+	settings := []string{"NIGHTSHARD_INTERMEDIARY_URL=http://" + proxy.Addr, "NIGHTSHARD_RESTORE_MODE=incremental", "NIGHTSHARD_RESTORE_FULL_EVERY=1000"}
+	h.start("backup")
+	h.start("dumper", "NIGHTSHARD_MEASUREMENTS=cpu")
+	restore := h.start("restore", settings...)
+	k := &keeper{house: h}
+	k.kept(t)
+	for value, moment := range []string{"DROP SHARD", "/write?db=" + database, "DROP MEASUREMENT", "SHOW MEASUREMENTS WITH"} {
+		if n, all := k.kept(t); n != all {
+			t.Errorf("before %s %d of %d shards were kept", moment, n, all)
+		}
+		h.prod.Write(t, database, "main", fmt.Sprintf("cpu,host=web-00,region=eu idle=%d %s\n", value, nanos(weekday0())))
+		killed := make(chan struct{})
+		kill := sync.OnceFunc(func() { _ = restore.cmd.Process.Kill(); close(killed) })
+		proxy.OnRequest(func(r testbed.HTTPRequest) testbed.HTTPFault {
+			if said, _ := url.QueryUnescape(r.Path + "?" + r.Query); strings.Contains(said, moment) {
+				return testbed.HTTPFault{After: kill}
+			}
+			return testbed.HTTPFault{}
+		})
+		day := dayName(k.next)
+		k.next++
+		seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})
+		select {
+		case <-killed:
+		case <-time.After(patience):
+			t.Fatalf("no %s", moment)
+		}
+		proxy.OnRequest(nil)
+		restore = h.start("restore", settings...)
+		r, e := awaitOn[*pb.RestoreCompleted](h, seq, events.RestoreCompleted, events.RestoreFailed)
+		h.dumps(e.Seq, 1)
+		if k.holds(t, day, r); r.GetKept() != 0 {
+			t.Errorf("killed at %s: %d shards were kept", moment, r.GetKept())
+		}
+		tried(t, "Kept by the intermediary", "the restore killed after "+moment, "at that request", endedRight)
+	}
 }
