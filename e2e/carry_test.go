@@ -218,6 +218,43 @@ func TestACopyComesFromAGoodSource(t *testing.T) {
 	}
 }
 
+// A day whose restore failed is passed over, and so is one of another server.
+func TestADayThatProvesNothingIsNoSource(t *testing.T) {
+	t.Parallel()
+	h := build(t, testbed.InfluxOptions{}, testbed.InfluxOptions{})
+	h.fillWeek(2)
+	h.age()
+	h.startAll(never, "NIGHTSHARD_MEASUREMENTS=cpu")
+	c := &carriers{house: h}
+	c.carried(t)
+	for name, spoil := range map[string]func(day string){
+		"a drill that failed": func(day string) {
+			object := day + "/drill.json"
+			d, err := night.ParseDrill(h.read(day, object))
+			must(t, err)
+			d.Passed = false
+			data, err := d.Encode()
+			must(t, err)
+			h.put(day, object, data, nil)
+		},
+		"a day of another server": func(day string) {
+			h.change(day, func(m *night.Manifest) { m.Production.ClusterID = "1" })
+		},
+	} {
+		if n, all := c.carried(t); n != all {
+			t.Errorf("before %s %d of %d shards were carried", name, n, all)
+		}
+		day := dayName(c.next - 1)
+		object := c.manifest(day).Shards[0].Object
+		spoil(day)
+		h.put(day, object, []byte("nobody looks there"), nil)
+		if n, all := c.carried(t); n != all {
+			t.Errorf("%s was copied from: %d of %d shards were carried", name, n, all)
+		}
+		tried(t, "Carried forward", name, "the newest day", endedRight)
+	}
+}
+
 // Each day stands alone, large objects included.
 func TestACarriedDayStandsAlone(t *testing.T) {
 	t.Parallel()
