@@ -3,6 +3,7 @@ package testbed
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,9 @@ func (c *commandCache) compile(pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := lookAtSources(root); err != nil {
+		return "", err
+	}
 	dir, err := c.folder()
 	if err != nil {
 		return "", err
@@ -72,6 +76,27 @@ func (c *commandCache) compile(pkg string) (string, error) {
 		args = append(args, "-race")
 	}
 	return binary, runTool(10*time.Minute, root, nil, "go", append(args, pkg)...)
+}
+
+// lookAtSources looks at every source of the module. The go command takes the last
+// result of a test for its next one while no file has changed that the test looked
+// at, and it does not see what go build reads.
+func lookAtSources(root string) error {
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch name := filepath.Base(path); {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "bin"):
+			return filepath.SkipDir
+		case strings.HasSuffix(name, ".go"):
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look at the sources: %w", err)
+	}
+	return nil
 }
 
 // folder is the folder of this process. Folders of processes that have ended
