@@ -126,6 +126,12 @@ func (r *rawInput) Read(p []byte) (int, error) {
 	defer r.mu.Unlock()
 	r.busy = nil
 	close(busy)
+	// An end that comes after the cancellation may be one only because of it: a
+	// writer that gives up may close its pipe as if all were there. Passed on as
+	// an end, it would have the server store what the caller is told failed.
+	if canceled := r.ctx.Err(); canceled != nil && errors.Is(err, io.EOF) {
+		err = canceled
+	}
 	if err == nil || r.closed {
 		return n, err //nolint:wrapcheck // wrapped by failure
 	}
