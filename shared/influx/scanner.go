@@ -149,10 +149,9 @@ func (s *scanner) series() error {
 // oneRow reads one row and hands it on.
 func (s *scanner) oneRow() error {
 	s.mark, s.spans = s.pos, s.spans[:0]
-	err := s.elements(func(byte) error {
+	err := s.elements(func(c byte) error {
 		from := s.pos - 1 - s.mark
-		s.pos--
-		if err := s.pass(); err != nil {
+		if err := s.passFrom(c); err != nil {
 			return err
 		}
 		s.spans = append(s.spans, span{from, s.pos - s.mark})

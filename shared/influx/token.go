@@ -34,6 +34,11 @@ func (s *scanner) pass() error {
 	if err != nil {
 		return noEOF(err)
 	}
+	return s.passFrom(c)
+}
+
+// passFrom goes over one value whose first byte is c and behind.
+func (s *scanner) passFrom(c byte) error {
 	switch c {
 	case '"':
 		return s.passString()
@@ -201,8 +206,17 @@ func digits(b []byte) int {
 	return n
 }
 
-// next gives the next byte that is not white space.
+// next gives the next byte that is not white space. It and byte are called for
+// each value and each comma: what the buffer holds is given at once.
 func (s *scanner) next() (byte, error) {
+	if s.pos < len(s.buf) && s.buf[s.pos] > ' ' {
+		s.pos++
+		return s.buf[s.pos-1], nil
+	}
+	return s.nextAfterSpace()
+}
+
+func (s *scanner) nextAfterSpace() (byte, error) {
 	for {
 		c, err := s.byte()
 		if err != nil || (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
@@ -212,14 +226,19 @@ func (s *scanner) next() (byte, error) {
 }
 
 func (s *scanner) byte() (byte, error) {
-	if s.pos == len(s.buf) {
-		if err := s.fill(); err != nil {
-			return 0, err
-		}
+	if s.pos < len(s.buf) {
+		s.pos++
+		return s.buf[s.pos-1], nil
 	}
-	c := s.buf[s.pos]
+	return s.byteAfterFill()
+}
+
+func (s *scanner) byteAfterFill() (byte, error) {
+	if err := s.fill(); err != nil {
+		return 0, err
+	}
 	s.pos++
-	return c, nil
+	return s.buf[s.pos-1], nil
 }
 
 // fill reads more. What lies before the mark, or before pos without one, is

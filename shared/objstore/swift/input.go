@@ -133,7 +133,7 @@ func (r *rawInput) Read(p []byte) (int, error) {
 		err = canceled
 	}
 	if err == nil || r.closed {
-		return n, err //nolint:wrapcheck // wrapped by failure
+		return n, err
 	}
 	r.closed = true
 	cerr := r.src.Close()
