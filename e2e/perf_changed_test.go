@@ -4,6 +4,8 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +20,7 @@ const (
 	newCarried     = "backup, one shard changed"
 	newFull        = "full restore"
 	newIncremental = "incremental restore, one shard changed"
+	plainCopy      = "curl, COPY of the unchanged archives"
 )
 
 // changed are nights in which one shard has changed since the night before.
@@ -55,8 +58,39 @@ func (c *changed) carry(t *testing.T) {
 		}
 		old.empty(t)
 		old.backup(t, r, day)
+		old.copies(t, r, day, int(b.GetCarriedForward()))
 		t.Logf("one shard changed, round %d: %v", n+1, r)
 		c.rows = append(c.rows, r)
+	}
+}
+
+// copies has Swift copy as many archives of a day as were carried forward, and
+// nothing else: no backup that copies can take less.
+func (o *oldWay) copies(t *testing.T, r round, day string, n int) {
+	t.Helper()
+	to := "copies-" + day
+	o.run(t, o.h.swift, o.swift, "post", to)
+	o.run(t, o.h.swift, "bash", "-c", `"$0" auth >auth`, o.swift)
+	login, err := os.ReadFile(filepath.Join(o.dir, "auth"))
+	must(t, err)
+	account := map[string]string{}
+	for _, line := range strings.Fields(string(login)) {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			account[name] = strings.Trim(value, "'")
+		}
+	}
+	var requests []string
+	for name, object := range o.h.list(day) {
+		// All shards are of one size; what is small is something else.
+		if object.Size > 1<<20 && len(requests) < n {
+			requests = append(requests, fmt.Sprintf("request=COPY\nurl=%q\nheader=%q\nheader=%q\noutput=/dev/null\n",
+				account["OS_STORAGE_URL"]+"/"+day+"/"+name, "Destination: "+to+"/"+name, "X-Auth-Token: "+account["OS_AUTH_TOKEN"]))
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(o.dir, "requests"), []byte(strings.Join(requests, "next\n")), 0o600))
+	o.time(t, r, plainCopy, nil, "curl", "-sSf", "--parallel", "--parallel-immediate", "--parallel-max", "8", "-K", "requests")
+	if got := len(o.h.list(to)); got != n {
+		t.Errorf("%d archives were copied, want %d", got, n)
 	}
 }
 

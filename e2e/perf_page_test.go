@@ -231,6 +231,13 @@ func (r *report) changedTable() grid {
 		}
 	}
 	line("backup, one changed shard in 16", r.plan.carry.rows, newCarried, oldBackups(), "(the old way's whole backup)")
+	if copies := r.plan.carry.rows; copies.ratio([]string{plainCopy}, oldBackups()).n > 0 {
+		a, ratio := copies.seconds(plainCopy), copies.ratio([]string{plainCopy}, oldBackups())
+		t.rows = append(t.rows, []string{
+			"Swift's own part of it: curl asks for the 15 copies, 8 at once", seconds(a.mid),
+			seconds(copies.seconds(oldBackups()...).mid) + " (the old way's whole backup)", figure(ratio.mid), figure(ratio.low) + " to " + figure(ratio.high),
+		})
+	}
 	line("restore, one changed shard in 121", r.plan.incr.rows, newIncremental, []string{newFull}, "(our full restore)")
 	return t
 }
