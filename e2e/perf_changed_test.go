@@ -138,7 +138,7 @@ func (h *house) restoredIn(t *testing.T, fullEvery int, day string) float64 {
 	_, be := awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
 	r, _ := awaitOn[*pb.RestoreCompleted](h, be.Seq, events.RestoreCompleted, events.RestoreFailed)
 	out := round{}
-	out.add(day, r.GetStartedAt().AsTime(), h.drillOf(t, day).StartedAt)
+	out.add(day, r.GetStartedAt().AsTime(), h.drillOf(t, day).LoadedAt)
 	if kept := r.GetKept(); (kept == 0) != (fullEvery == 1) {
 		t.Errorf("%d shards were kept", kept)
 	}

@@ -66,8 +66,8 @@ func (h *house) timedNight(t *testing.T, day string, dumps int) timed {
 	out := timed{backup: b, restore: r, dumps: h.dumps(re.Seq, dumps), round: round{}}
 	out.add(newBackup, b.GetStartedAt().AsTime(), b.GetFinishedAt().AsTime())
 	d := h.drillOf(t, day)
-	out.add(newRestore, r.GetStartedAt().AsTime(), d.StartedAt)
-	out.add(newDrill, d.StartedAt, d.FinishedAt)
+	out.add(newRestore, r.GetStartedAt().AsTime(), d.LoadedAt)
+	out.add(newDrill, d.LoadedAt, d.FinishedAt)
 	end := re.Time
 	for _, dump := range out.dumps {
 		out.add(newDump, dump.GetStartedAt().AsTime(), dump.GetFinishedAt().AsTime())

@@ -45,20 +45,21 @@ func (e *differError) Error() string {
 }
 
 // drill counts what the intermediary answers for each shard and compares it
-// with the manifest's fingerprint. The verdict is stored beside the manifest,
+// with the manifest's fingerprint. Shards that were counted while others still
+// loaded are not counted again. The verdict is stored beside the manifest,
 // whatever it is.
-func (r *restore) drill(ctx context.Context, j *job, src *source) (*night.Drill, error) {
-	begin := r.now()
+func (r *restore) drill(ctx context.Context, j *job, src *source, c *counting) (*night.Drill, error) {
+	loaded := r.now()
 	d := &night.Drill{
 		Schema: night.Schema, Day: j.day.String(), Database: r.cfg.Database, RestoreID: j.id,
-		Mode: r.cfg.Mode, Kept: j.kept, StartedAt: begin.UTC(), Differences: []night.Difference{},
+		Mode: r.cfg.Mode, Kept: j.kept, StartedAt: c.begun.UTC(), LoadedAt: loaded.UTC(), Differences: []night.Difference{},
 	}
 	if src.manifest == nil {
 		d.Note = night.NoFingerprint
 	} else {
 		d.Backup = src.manifest.Request
 	}
-	if err := r.compare(ctx, j, src, d); err != nil {
+	if err := r.compare(ctx, j, src, d, c.finish()); err != nil {
 		return nil, err
 	}
 	d.Passed, d.FinishedAt = len(d.Differences) == 0, r.now().UTC()
@@ -66,30 +67,40 @@ func (r *restore) drill(ctx context.Context, j *job, src *source) (*night.Drill,
 		return nil, err
 	}
 	j.log.Info().Int64("compared", d.Compared).Int64("values", d.Values).Int("differences", len(d.Differences)).
-		Dur("duration", r.now().Sub(begin)).Msg("drill done")
+		Dur("duration", r.now().Sub(loaded)).Msg("drill done")
 	if !d.Passed {
 		return nil, &differError{drill: d}
 	}
 	return d, nil
 }
 
-// compare asks for the counts of all shards, a few at a time.
-func (r *restore) compare(ctx context.Context, j *job, src *source, d *night.Drill) error {
+// compare asks for the counts of all shards, a few at a time. Of those that are
+// known it asks only for what they should not hold.
+func (r *restore) compare(ctx context.Context, j *job, src *source, d *night.Drill, known map[uint64]tally) error {
+	r.http.ForgetFields() // those of shards that came later would be missing
+	all, err := r.measurements(ctx)
+	if err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var done int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Counters)
 	for _, s := range src.shards {
 		g.Go(func() error {
-			got, compared, diffs, err := r.compareShard(gctx, s, src)
-			if err != nil {
-				return err
+			t, counted := known[s.ID]
+			var diffs []night.Difference
+			if !counted || r.holdsOthers(gctx, s, src.cutoff, all) {
+				var err error
+				if t, diffs, err = r.compareShard(gctx, s, src); err != nil {
+					return err
+				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			done++
-			d.Compared += compared
-			d.Values += got.Sum()
+			d.Compared += t.compared
+			d.Values += t.values
 			d.Differences = append(d.Differences, diffs...)
 			r.progress(&pb.Progress{
 				Service: "restore", Day: j.day.String(), Step: "drill", Unit: "shards",
@@ -103,45 +114,33 @@ func (r *restore) compare(ctx context.Context, j *job, src *source, d *night.Dri
 
 // compareShard compares one shard. A server that has just taken the shard may
 // need a moment: a difference is believed only when it stays.
-func (r *restore) compareShard(ctx context.Context, s night.Shard, src *source) (night.Counts, int64, []night.Difference, error) {
+func (r *restore) compareShard(ctx context.Context, s night.Shard, src *source) (tally, []night.Difference, error) {
 	for try := 1; ; try++ {
 		got, err := r.countShard(ctx, s, src.cutoff)
 		if err != nil {
-			return nil, 0, nil, err
+			return tally{}, nil, err
 		}
 		if src.manifest == nil {
-			return got, 0, nil, nil
+			return tally{values: got.Sum()}, nil, nil
 		}
 		compared, diffs := s.Counts.Compare(s, got)
 		if len(diffs) == 0 || try > recounts {
-			return got, compared, diffs, nil
+			return tally{compared: compared, values: got.Sum()}, diffs, nil
 		}
 		if err := service.Pause(ctx, time.Second); err != nil {
-			return nil, 0, nil, err
+			return tally{}, nil, err
 		}
 	}
 }
 
 // countShard asks until the server answers for the shard.
 func (r *restore) countShard(ctx context.Context, s night.Shard, cutoff time.Time) (night.Counts, error) {
-	until := s.End
-	if cutoff.Before(until) {
-		until = cutoff
-	}
-	out := night.Counts{}
-	if !s.Start.Before(until) {
-		return out, nil
-	}
 	counts, err := backoff.Retry(ctx, func() (night.Counts, error) {
-		counts, err := r.http.Count(ctx, r.cfg.Database, s.RetentionPolicy, s.Start, until)
+		all, err := r.http.Measurements(ctx, r.cfg.Database)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // wrapped below
 		}
-		out := night.Counts{}
-		for f, n := range counts {
-			out.Add(f.Measurement, f.Field, n)
-		}
-		return out, nil
+		return r.countOf(ctx, s, cutoff, all)
 	}, backoff.WithMaxElapsedTime(readyWait), backoff.WithNotify(func(err error, d time.Duration) {
 		r.log.Warn().Err(err).Uint64("shard", s.ID).Dur("wait", d).Msg("shard is not ready, counting it again")
 	}))
@@ -149,6 +148,26 @@ func (r *restore) countShard(ctx context.Context, s night.Shard, cutoff time.Tim
 		return nil, fmt.Errorf("count shard %d: %w", s.ID, err)
 	}
 	return counts, nil
+}
+
+// countOf counts the shard's values of some measurements up to the cut-off.
+func (r *restore) countOf(ctx context.Context, s night.Shard, cutoff time.Time, measurements []string) (night.Counts, error) {
+	until := s.End
+	if cutoff.Before(until) {
+		until = cutoff
+	}
+	out := night.Counts{}
+	if !s.Start.Before(until) || len(measurements) == 0 {
+		return out, nil
+	}
+	counts, err := r.http.CountOf(ctx, r.cfg.Database, s.RetentionPolicy, measurements, s.Start, until)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what was counted
+	}
+	for f, n := range counts {
+		out.Add(f.Measurement, f.Field, n)
+	}
+	return out, nil
 }
 
 // putDrill stores the verdict.

@@ -121,16 +121,18 @@ func (r *restore) accept(d *events.Delivery) (*job, error) {
 
 // load replaces the intermediary's copy of the database by the backup's, or what
 // of it has changed.
-func (r *restore) load(ctx context.Context, j *job, src *source, p *plan) error {
+func (r *restore) load(ctx context.Context, j *job, src *source, p *plan, c *counting) error {
 	begin := r.now()
 	var err error
 	switch {
 	case p != nil:
-		err = r.loadChanged(ctx, j, src, p)
+		err = r.loadChanged(ctx, j, src, p, c)
 	case r.cfg.Mode == modeOffline:
-		err = r.loadOffline(ctx, j, src)
+		if err = r.loadOffline(ctx, j, src); err == nil {
+			err = c.begin(ctx)
+		}
 	default:
-		err = r.loadOnline(ctx, j, src)
+		err = r.loadOnline(ctx, j, src, c)
 	}
 	if err != nil {
 		return err

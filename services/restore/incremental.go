@@ -34,21 +34,19 @@ func (r *restore) loadAndDrill(ctx context.Context, j *job, src *source, p *plan
 	if p != nil {
 		j.kept, j.count = len(p.keep), p.count
 	}
-	if err := r.load(ctx, j, src, p); err != nil {
+	c := r.newCounting(j, src)
+	defer c.stop()
+	if err := r.load(ctx, j, src, p, c); err != nil {
 		return nil, events.Step("load", err)
 	}
-	var err error
-	if j.newest, err = r.newestShard(ctx); err != nil {
-		return nil, events.Step("identity", err)
-	}
-	d, err := r.drill(ctx, j, src)
+	d, err := r.drill(ctx, j, src, c)
 	return d, events.Step("drill", err)
 }
 
 // loadChanged replaces the shards that are not kept. Meanwhile their time ranges
 // answer empty, without an error: nobody reads, for the identity says that a
 // restore is under way.
-func (r *restore) loadChanged(ctx context.Context, j *job, src *source, p *plan) error {
+func (r *restore) loadChanged(ctx context.Context, j *job, src *source, p *plan, c *counting) error {
 	for _, place := range p.drop {
 		if err := r.http.Exec(ctx, "", fmt.Sprintf("DROP SHARD %d", place)); err != nil {
 			return fmt.Errorf("drop shard %d: %w", place, err)
@@ -66,7 +64,15 @@ func (r *restore) loadChanged(ctx context.Context, j *job, src *source, p *plan)
 	if err := r.checkPlaces(ctx, src, ids); err != nil {
 		return fmt.Errorf("check database %q: %w", r.cfg.Database, err)
 	}
-	return r.upload(ctx, j, p.fill, ids)
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	for _, s := range src.shards {
+		if _, kept := p.keep[s.ID]; kept {
+			c.stands(s)
+		}
+	}
+	return r.upload(ctx, j, p.fill, ids, c)
 }
 
 // makePlaces has the server make an empty shard for each that is to be filled: a

@@ -28,7 +28,7 @@ import (
 
 // loadOnline drops the database, makes it anew from the backup's metastore and
 // streams each shard into the running server.
-func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
+func (r *restore) loadOnline(ctx context.Context, j *job, src *source, c *counting) error {
 	if err := r.drop(ctx); err != nil {
 		return err
 	}
@@ -43,11 +43,15 @@ func (r *restore) loadOnline(ctx context.Context, j *job, src *source) error {
 	if err := r.checkPlaces(ctx, src, ids); err != nil {
 		return fmt.Errorf("check database %q: %w", r.cfg.Database, err)
 	}
-	return r.upload(ctx, j, src.shards, ids)
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	return r.upload(ctx, j, src.shards, ids, c)
 }
 
-// upload streams shards into their places, a few at a time.
-func (r *restore) upload(ctx context.Context, j *job, shards []night.Shard, ids map[uint64]uint64) error {
+// upload streams shards into their places, a few at a time. Each may be counted
+// as soon as it is there.
+func (r *restore) upload(ctx context.Context, j *job, shards []night.Shard, ids map[uint64]uint64, c *counting) error {
 	var bytes, done atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Parallel)
@@ -60,6 +64,7 @@ func (r *restore) upload(ctx context.Context, j *job, shards []night.Shard, ids 
 			if err := r.uploadShard(gctx, j, s, id, &bytes); err != nil {
 				return err
 			}
+			c.stands(s)
 			r.progress(&pb.Progress{
 				Service: "restore", Day: j.day.String(), Step: "shards", Unit: "shards",
 				Done: done.Add(1), Total: int64(len(shards)), Bytes: bytes.Load(),

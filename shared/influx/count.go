@@ -40,6 +40,12 @@ func (c *Client) Count(ctx context.Context, database, policy string, from, to ti
 	return c.count(ctx, window{database, policy, from, to}, measurements)
 }
 
+// CountOf is Count for these measurements alone. It asks for no list of all, which
+// a server refuses ("shard is disabled") while a shard is being restored.
+func (c *Client) CountOf(ctx context.Context, database, policy string, measurements []string, from, to time.Time) (map[FieldKey]int64, error) {
+	return c.count(ctx, window{database, policy, from, to}, measurements)
+}
+
 // CountMeasurement counts the values of every field of one measurement.
 func (c *Client) CountMeasurement(ctx context.Context, database, policy, measurement string, from, to time.Time) (map[string]int64, error) {
 	all, err := c.count(ctx, window{database, policy, from, to}, []string{measurement})
@@ -185,6 +191,14 @@ const fieldsAge = 5 * time.Minute
 type fieldList struct {
 	at    time.Time
 	names map[string][]string
+}
+
+// ForgetFields drops what is known of fields, which a restore makes outdated:
+// it brings points into windows that had ended before.
+func (c *Client) ForgetFields() {
+	c.listing.Lock()
+	defer c.listing.Unlock()
+	c.fields = nil
 }
 
 // fieldNames gives the names of all fields of a policy by measurement.

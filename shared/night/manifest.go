@@ -174,8 +174,11 @@ type Drill struct {
 	Values      int64        `json:"values"`
 	Differences []Difference `json:"differences"`
 	// Note is what a reader must know, such as NoFingerprint.
-	Note       string    `json:"note,omitempty"`
+	Note string `json:"note,omitempty"`
+	// StartedAt is when the first shard could be counted. Others were still
+	// loading then: LoadedAt is when the last one was there.
 	StartedAt  time.Time `json:"startedAt"`
+	LoadedAt   time.Time `json:"loadedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt"`
 }
 
