@@ -20,6 +20,8 @@ const (
 	newCarried     = "backup, one shard changed"
 	newFull        = "full restore"
 	newIncremental = "incremental restore, one shard changed"
+	provedFull     = "full restore and drill"
+	provedIncr     = "incremental restore and drill"
 	plainCopy      = "curl, COPY of the unchanged archives"
 )
 
@@ -106,9 +108,9 @@ func (c *changed) restores(t *testing.T) {
 	for n := range c.rounds {
 		r := round{}
 		h.touch(t, 2*n)
-		r[newFull] = h.restoredIn(t, 1, dayName(2*n))
+		r[newFull], r[provedFull] = h.restoredIn(t, 1, dayName(2*n))
 		h.touch(t, 2*n+1)
-		r[newIncremental] = h.restoredIn(t, 1000, dayName(2*n+1))
+		r[newIncremental], r[provedIncr] = h.restoredIn(t, 1000, dayName(2*n+1))
 		t.Logf("restore, round %d: %v", n+1, r)
 		c.rows = append(c.rows, r)
 	}
@@ -129,19 +131,18 @@ func (h *house) carried(t *testing.T, day string) *pb.BackupCompleted {
 }
 
 // restoredIn backs a day up, restores it, all of it if fullEvery is 1, and gives
-// the seconds until the server answered for it. Only a restore of this mode writes
-// down what the next one can keep.
-func (h *house) restoredIn(t *testing.T, fullEvery int, day string) float64 {
+// the seconds until all of it was there, and until it was proved. Only a restore of
+// this mode writes down what the next one can keep.
+func (h *house) restoredIn(t *testing.T, fullEvery int, day string) (there, proved float64) {
 	t.Helper()
 	p := h.start("restore", "NIGHTSHARD_RESTORE_MODE=incremental", fmt.Sprintf("NIGHTSHARD_RESTORE_FULL_EVERY=%d", fullEvery)).ready()
 	seq := h.publish(events.BackupRequested, &pb.BackupRequested{Day: day})
 	_, be := awaitOn[*pb.BackupCompleted](h, seq, events.BackupCompleted, events.BackupFailed)
 	r, _ := awaitOn[*pb.RestoreCompleted](h, be.Seq, events.RestoreCompleted, events.RestoreFailed)
-	out := round{}
-	out.add(day, r.GetStartedAt().AsTime(), h.drillOf(t, day).LoadedAt)
+	begin, d := r.GetStartedAt().AsTime(), h.drillOf(t, day)
 	if kept := r.GetKept(); (kept == 0) != (fullEvery == 1) {
 		t.Errorf("%d shards were kept", kept)
 	}
 	must(t, p.stop(syscall.SIGTERM))
-	return out[day]
+	return d.LoadedAt.Sub(begin).Seconds(), d.FinishedAt.Sub(begin).Seconds()
 }

@@ -29,6 +29,23 @@ type memory struct {
 	seen map[string]kept // by statement
 }
 
+// memories are those in front of production and of the intermediary, or none.
+type memories []*memory
+
+// before is the setting that leads a service through one of them.
+func (ms memories) before(setting string, n int) []string {
+	if n >= len(ms) {
+		return nil
+	}
+	return []string{setting + "=" + ms[n].url}
+}
+
+func (ms memories) turn(on bool) {
+	for _, m := range ms {
+		m.on.Store(on)
+	}
+}
+
 // kept is an answer.
 type kept struct {
 	status int

@@ -19,7 +19,8 @@ const (
 	newNight     = "night"
 	newBackup    = "backup"
 	newUncounted = "backup, its counts answered from memory"
-	newRestore   = "restore until it answers"
+	newUndrilled = "restore, its counts answered from memory"
+	newRestore   = "restore until all is loaded"
 	newDrill     = "drill"
 	newDump      = "dump"
 )

@@ -29,7 +29,7 @@ func (r *report) bars() []bar {
 		{"backup and fingerprint", s.ratio([]string{newBackup}, oldBackups())},
 		{"backup without the fingerprint's queries", s.ratio([]string{newUncounted}, oldBackups())},
 		{"backup, one changed shard in 16", r.plan.carry.rows.ratio([]string{newCarried}, oldBackups())},
-		{"restore until it answers", s.ratio([]string{newRestore}, oldRestores())},
+		{"restore until it answers", s.ratio([]string{newUndrilled}, oldRestores())},
 		{"dump, old one in pages", s.ratio([]string{newDump}, oldPaged())},
 		{"dump, old one as one query", s.ratio([]string{newDump}, oldDumps())},
 	}

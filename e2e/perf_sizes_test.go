@@ -41,11 +41,14 @@ func (s *sized) measure(t *testing.T) {
 	old := newOldWay(t, h)
 	// What is in production's memory is on its disk from now on.
 	old.backup(t, round{}, dayName(0))
-	memory := newMemory(t, h.prod.URL)
+	var counts memories
 	if s.counts {
-		h.env["NIGHTSHARD_PRODUCTION_URL"] = memory.url
+		counts = memories{newMemory(t, h.prod.URL), newMemory(t, h.inter.URL)}
 	}
-	procs := []*proc{h.start("backup").ready(), h.start("restore").ready(), h.start("dumper").ready()}
+	procs := []*proc{
+		h.start("backup", counts.before("NIGHTSHARD_PRODUCTION_URL", 0)...).ready(),
+		h.start("restore", counts.before("NIGHTSHARD_INTERMEDIARY_URL", 1)...).ready(), h.start("dumper").ready(),
+	}
 	days := rowDays(s.dataset.days)
 	if s.warm {
 		s.round(t, h, old, days(), false)
@@ -53,7 +56,7 @@ func (s *sized) measure(t *testing.T) {
 	for n := range s.size.rounds {
 		r := s.round(t, h, old, days(), n < s.pages)
 		if s.counts {
-			r[newUncounted] = h.uncounted(t, memory, days())
+			merge(r, h.uncounted(t, counts, days()))
 		}
 		t.Logf("%s, round %d: %v", s.name, n+1, r)
 		s.rounds = append(s.rounds, r)
@@ -87,13 +90,14 @@ func (s *sized) round(t *testing.T, h *house, old *oldWay, day string, pages boo
 	return r
 }
 
-// uncounted is what a backup takes whose counts cost production nothing.
-func (h *house) uncounted(t *testing.T, m *memory, day string) float64 {
-	m.on.Store(true)
-	defer m.on.Store(false)
-	seconds := h.timedNight(t, day, 1).round[newBackup]
+// uncounted is what a backup and a restore take whose counts cost the servers
+// nothing.
+func (h *house) uncounted(t *testing.T, counts memories, day string) round {
+	counts.turn(true)
+	defer counts.turn(false)
+	n := h.timedNight(t, day, 1)
 	h.forget(t, day)
-	return seconds
+	return round{newUncounted: n.round[newBackup], newUndrilled: n.round[newRestore]}
 }
 
 // forget removes a day from Swift, so that the next night is a first one.
