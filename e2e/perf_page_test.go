@@ -33,7 +33,7 @@ type report struct {
 // machine is what the figures were measured on.
 type machine struct {
 	Day, CPU, Kernel, Go, Influx, Swift, Curl, Load, Disk string
-	Cores                                           int
+	Cores                                                 int
 }
 
 func thisMachine(t *testing.T) machine {
