@@ -111,7 +111,7 @@ func (r *report) text(t *testing.T) []byte {
 	must(t, frame.Execute(&b, map[string]any{
 		"Machine": r.machine, "Quick": r.quick, "Missing": r.missing, "Rounds": r.plan.sizes[0].rounds, "Paged": r.plan.sizes[0].pages,
 		"Goals": r.goalTable(), "Sizes": r.sizeTables(), "OldSteps": r.oldTable(), "Changed": r.changedTable(),
-		"Query": r.queryTable(), "Shared": r.sharedTable(), "Points": r.growthTable(), "Many": r.manyTable(), "Idle": r.idleTable(),
+		"Query": r.queryTable(), "Shared": r.sharedTable(), "Parallel": r.parallelTable(), "Points": r.growthTable(), "Many": r.manyTable(), "Idle": r.idleTable(),
 	}))
 	return b.Bytes()
 }

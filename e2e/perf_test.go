@@ -29,6 +29,7 @@ type plan struct {
 	sizes        []size // the first one is that of the targets
 	carry, incr  changed
 	dump         dumping
+	parallel     parallel
 	measurements []int
 	watch        time.Duration // how long waiting services are watched
 }
@@ -55,6 +56,9 @@ func fullPlan() plan {
 		carry: changed{dataset: house, rounds: 5},
 		incr:  changed{dataset: dataset{days: 121, hosts: 100, every: 4 * time.Minute, shard: day24}, rounds: 5},
 		dump:  dumping{dataset: house.of(2), sharing: dataset{days: 1, hosts: 100, every: 2 * time.Minute}, rounds: 5},
+		parallel: parallel{
+			dataset: dataset{days: 121, hosts: 100, every: 4 * time.Minute, shard: day24}, streams: []int{1, 2, 3, 4, 6, 8}, rounds: 3,
+		},
 		// A NATS server allows a stream 1,000 consumers, and each measurement
 		// of all these dumpers is one.
 		measurements: []int{10, 100, 800},
@@ -74,6 +78,7 @@ func quickPlan() plan {
 		carry:        changed{dataset: house, rounds: 2},
 		incr:         changed{dataset: dataset{days: 121, hosts: 100, every: time.Hour, shard: day24}, rounds: 2},
 		dump:         dumping{dataset: house.of(2), sharing: dataset{days: 1, hosts: 100, every: 20 * time.Minute}, rounds: 3},
+		parallel:     parallel{dataset: house, streams: []int{1, 4}, rounds: 1},
 		measurements: []int{10, 100},
 		watch:        10 * time.Second,
 	}
@@ -103,6 +108,7 @@ func TestPerformance(t *testing.T) {
 	}
 	r.part(t, "one changed shard", p.carry.carry)
 	r.part(t, "incremental restore", p.incr.restores)
+	r.part(t, "streams at a time", p.parallel.measure)
 	r.part(t, "query side", p.dump.querySide)
 	r.part(t, "several dumps at once", p.dump.fairness)
 	r.part(t, "many measurements", func(t *testing.T) { manyMeasurements(t, p.measurements, p.watch, &r.many) })
