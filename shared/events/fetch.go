@@ -25,10 +25,11 @@ type pull struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// fetchWait is how long one request for an event stays at the server. It is
-// short, so that a request that the server has lost is not waited for.
+// fetchWait is how long one request for an event stays at the server. Each one
+// costs both sides some work, for every durable that waits. It is bounded, so that
+// a request that the server has lost is not waited for.
 func (b *Bus) fetchWait() time.Duration {
-	return min(max(b.cfg.AckWait/6, time.Second), 10*time.Second)
+	return min(max(b.cfg.AckWait/2, time.Second), 30*time.Second)
 }
 
 // fetch asks for one event. Nothing is fetched ahead: what waits in this
@@ -62,7 +63,10 @@ func (w *worker) ask(ctx context.Context) (*nats.Msg, error) {
 		_ = sub.Unsubscribe()
 		return nil, err //nolint:wrapcheck // fetch names the durable
 	}
-	msg, open, err := next(ctx, arrived, wait/2)
+	// A server that we lost has lost the request, too.
+	restored := conn.StatusChanged(nats.CONNECTED)
+	defer conn.RemoveStatusListener(restored)
+	msg, open, err := next(ctx, arrived, restored, wait/2)
 	if !open {
 		_ = sub.Unsubscribe()
 		return msg, err
@@ -79,7 +83,7 @@ func (w *worker) ask(ctx context.Context) (*nats.Msg, error) {
 
 // next waits for the event. open says that the server may still answer the
 // request.
-func next(ctx context.Context, arrived <-chan *nats.Msg, silence time.Duration) (msg *nats.Msg, open bool, err error) {
+func next(ctx context.Context, arrived <-chan *nats.Msg, restored <-chan nats.Status, silence time.Duration) (msg *nats.Msg, open bool, err error) {
 	for {
 		timer := time.NewTimer(silence)
 		select {
@@ -91,6 +95,9 @@ func next(ctx context.Context, arrived <-chan *nats.Msg, silence time.Duration) 
 			case isEvent(msg):
 				return msg, false, nil
 			}
+		case <-restored:
+			timer.Stop()
+			return nil, true, errSilent
 		case <-timer.C:
 			return nil, true, errSilent
 		case <-ctx.Done():
