@@ -30,6 +30,21 @@ type dumper struct {
 	log      zerolog.Logger
 }
 
+// inTurn gives a handler one of the slots. All measurements get the event at the
+// same moment: hundreds of them would ask the servers at once even before their
+// dumps begin.
+func (p *dumper) inTurn(next events.Handler) events.Handler {
+	return func(ctx context.Context, d *events.Delivery) ([]proto.Message, error) {
+		select {
+		case p.slots <- struct{}{}:
+			defer func() { <-p.slots }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return next(ctx, d)
+	}
+}
+
 // onRestore is the handler of one measurement's durable: it dumps the restored
 // day, and the days before whose dumps had to end at the cut-off and can be
 // completed now.
@@ -161,12 +176,6 @@ func (p *dumper) stands(ctx context.Context, id intermediary.Identity) error {
 
 // dumpDays writes one dump a day.
 func (p *dumper) dumpDays(ctx context.Context, measurement, policy string, days []night.Day, identity intermediary.Identity) ([]proto.Message, error) {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	if policy == "" {
 		var err error
 		if policy, err = p.defaultPolicy(ctx); err != nil {

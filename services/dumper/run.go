@@ -63,14 +63,14 @@ func (p *dumper) serve(ctx context.Context, bus *events.Bus) error {
 		g.Go(func() error {
 			return bus.Consume(gctx, events.Consumer{
 				Durable: "dumper-" + events.Slug(m), Subjects: []string{events.RestoreCompleted}, Deliver: events.DeliverLast,
-				Handler: connect.Login(login, p.onRestore(m)), Failed: p.failed(m), Retry: events.RetryAfter(p.cfg.RetryWait),
+				Handler: connect.Login(login, p.inTurn(p.onRestore(m))), Failed: p.failed(m), Retry: events.RetryAfter(p.cfg.RetryWait),
 			})
 		})
 	}
 	g.Go(func() error {
 		return bus.Consume(gctx, events.Consumer{
 			Durable: "dumper", Subjects: []string{events.DumpRequested}, Deliver: events.DeliverLast,
-			Handler: connect.Login(login, p.onRequest), Failed: p.failed(""), Retry: events.RetryAfter(p.cfg.RetryWait),
+			Handler: connect.Login(login, p.inTurn(p.onRequest)), Failed: p.failed(""), Retry: events.RetryAfter(p.cfg.RetryWait),
 		})
 	})
 	p.log.Info().Str("database", p.cfg.Database).Str("intermediary", p.cfg.URL).
