@@ -32,7 +32,7 @@ func settings(t *testing.T, service string) []setting {
 		t.Fatal(err)
 	}
 	var found []setting
-	for _, line := range strings.Split(string(out), "\n") {
+	for line := range strings.SplitSeq(string(out), "\n") {
 		if m := helpLine.FindStringSubmatch(line); m != nil {
 			found = append(found, setting{m[1], m[2], m[3]})
 		}

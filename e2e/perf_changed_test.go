@@ -76,7 +76,7 @@ func (o *oldWay) copies(t *testing.T, r round, day string, n int) {
 	login, err := os.ReadFile(filepath.Join(o.dir, "auth"))
 	must(t, err)
 	account := map[string]string{}
-	for _, line := range strings.Fields(string(login)) {
+	for line := range strings.FieldsSeq(string(login)) {
 		if name, value, ok := strings.Cut(line, "="); ok {
 			account[name] = strings.Trim(value, "'")
 		}

@@ -17,7 +17,8 @@ type parallel struct {
 }
 
 // steps of a night with n streams.
-func backupWith(n int) string  { return fmt.Sprintf("backup, NIGHTSHARD_PARALLEL=%d", n) }
+func backupWith(n int) string { return fmt.Sprintf("backup, NIGHTSHARD_PARALLEL=%d", n) }
+
 func restoreWith(n int) string { return fmt.Sprintf("restore and drill, NIGHTSHARD_PARALLEL=%d", n) }
 
 // measure runs a night with each number of streams, in each round.
