@@ -48,7 +48,7 @@ func (b *backup) inspect(ctx context.Context, j *job) (leftover, error) {
 	for name := range listed {
 		l.foreign = l.foreign || (l.manifest == nil && !ours && l.staged == nil && strings.HasPrefix(name, night.ShardPrefix(j.day)))
 	}
-	return l, nil
+	return l, b.alone(ctx, j, &l, listed)
 }
 
 // settle deals with what an earlier delivery left. It returns the manifest that

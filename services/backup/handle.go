@@ -61,6 +61,9 @@ func (b *backup) handle(ctx context.Context, d *events.Delivery) ([]proto.Messag
 		return nil, events.Step("settle", err)
 	}
 	if m == nil {
+		if left, err = b.claim(ctx, j); err != nil {
+			return nil, events.Step("claim", err)
+		}
 		if m, err = b.backUp(ctx, j, left); err != nil {
 			return nil, err
 		}
