@@ -87,6 +87,9 @@ func (p *dumper) onRequest(ctx context.Context, d *events.Delivery) ([]proto.Mes
 	if err != nil {
 		return nil, events.Step("identity", err)
 	}
+	if err := p.ours(ctx, days); err != nil {
+		return nil, events.Step("accept", err)
+	}
 	policy := in.GetRetentionPolicy()
 	if policy == "" {
 		policy = p.cfg.RetentionPolicy

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"nightshard/shared/events"
 	"nightshard/shared/intermediary"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
@@ -30,14 +31,14 @@ func (p *dumper) incomplete(ctx context.Context, measurement string, day night.D
 		if !night.Complete(identity.Cutoff, end) {
 			continue
 		}
-		cutoff, ok, err := p.cutoff(ctx, earlier)
+		m, err := p.backup(ctx, earlier)
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
-			continue // an old script's day, or a night that failed
+		if m.Cutoff.IsZero() || p.theirs(m) {
+			continue // an old script's day, a night that failed, or another database's
 		}
-		if night.Complete(cutoff, end) {
+		if night.Complete(m.Cutoff, end) {
 			break
 		}
 		done, err := p.complete(ctx, measurement, earlier)
@@ -53,13 +54,16 @@ func (p *dumper) incomplete(ctx context.Context, measurement string, day night.D
 	return days, nil
 }
 
-// cutoff reads the cut-off of a day's backup; ok is false when it has no
-// manifest, or one that cannot be read: tonight's dump must not fail over a day
-// of last week. Of a manifest of many shards nothing else is kept.
-func (p *dumper) cutoff(ctx context.Context, day night.Day) (cutoff time.Time, ok bool, err error) {
-	var m struct {
-		Cutoff time.Time `json:"cutoff"`
-	}
+// backupHead is what a dumper needs to know of a day's manifest.
+type backupHead struct {
+	Database string    `json:"database"`
+	Cutoff   time.Time `json:"cutoff"`
+}
+
+// backup reads whose backup a day holds, and its cut-off; both are empty when it
+// has no manifest, or one that cannot be read: tonight's dump must not fail over
+// a day of last week. Of a manifest of many shards nothing else is kept.
+func (p *dumper) backup(ctx context.Context, day night.Day) (m backupHead, err error) {
 	var damage error
 	err = p.store.Get(ctx, day.String(), night.ManifestObject(day), func(_ objstore.Object, r io.Reader) error {
 		damage = json.NewDecoder(r).Decode(&m)
@@ -68,14 +72,33 @@ func (p *dumper) cutoff(ctx context.Context, day night.Day) (cutoff time.Time, o
 	})
 	switch {
 	case errors.Is(err, objstore.ErrNotFound):
-		return time.Time{}, false, nil
+		return backupHead{}, nil
 	case err != nil:
-		return time.Time{}, false, fmt.Errorf("get manifest of %s: %w", day, err)
+		return backupHead{}, fmt.Errorf("get manifest of %s: %w", day, err)
 	case damage != nil || m.Cutoff.IsZero():
 		p.log.Warn().AnErr("damage", damage).Str("day", day.String()).Msg("the day's manifest is damaged: whether its dump lacks the last minutes is not known")
-		return time.Time{}, false, nil //nolint:nilerr // err is nil; damage is told, and must not fail another day's dump
+		return backupHead{}, nil //nolint:nilerr // err is nil; damage is told, and must not fail another day's dump
 	}
-	return m.Cutoff, true, nil
+	return m, nil
+}
+
+// theirs says that the backup is another database's.
+func (p *dumper) theirs(m backupHead) bool { return m.Database != "" && m.Database != p.cfg.Database }
+
+// ours refuses days that hold another database's backup: dumps are named by
+// measurement and day only, so this database's would replace the other's.
+func (p *dumper) ours(ctx context.Context, days []night.Day) error {
+	for _, day := range days {
+		m, err := p.backup(ctx, day)
+		if err != nil {
+			return err
+		}
+		if p.theirs(m) {
+			return events.Permanent(fmt.Errorf("dump %q to container %s: it holds the backup of database %q; give each database a Swift account (ST_USER, or a project) of its own",
+				p.cfg.Database, day, m.Database))
+		}
+	}
+	return nil
 }
 
 // complete says whether the day's dump is already marked complete.

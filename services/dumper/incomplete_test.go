@@ -1,11 +1,13 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"nightshard/shared/events"
 	"nightshard/shared/intermediary"
 	"nightshard/shared/night"
 	"nightshard/shared/objstore"
@@ -35,11 +37,12 @@ func TestDaysWhoseDumpEndsAtTheCutoffAreFound(t *testing.T) {
 		"after midnight":         {[]stored{{"2016-06-01", `{"cutoff":"2016-06-02T00:10:00Z"}`, "false"}}, nil},
 		"a damaged manifest":     {[]stored{{"2016-06-01", `{"cutoff":`, "false"}, {"2016-05-31", early("2016-05-31"), "false"}}, []string{"2016-05-31"}},
 		"a manifest of nothing":  {[]stored{{"2016-06-01", `{}`, "false"}}, nil},
+		"another database's":     {[]stored{{"2016-06-01", `{"database":"other","cutoff":"2016-06-01T23:55:00Z"}`, "false"}}, nil},
 		"longer ago than a week": {[]stored{{"2016-05-25", early("2016-05-25"), "false"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &dumper{store: memory.New(), loc: time.UTC, log: zerolog.Nop()}
+			p := &dumper{cfg: &config{}, store: memory.New(), loc: time.UTC, log: zerolog.Nop()}
 			for _, d := range c.days {
 				p.keep(t, d)
 			}
@@ -57,6 +60,29 @@ func TestDaysWhoseDumpEndsAtTheCutoffAreFound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestADumpIsNotWrittenIntoAnotherDatabasesDay(t *testing.T) {
+	t.Parallel()
+	p := &dumper{cfg: &config{}, store: memory.New(), loc: time.UTC, log: zerolog.Nop()}
+	p.cfg.Database = "sensu_db"
+	p.keep(t, stored{"2016-06-01", `{"database":"sensu_db","cutoff":"2016-06-01T23:55:00Z"}`, ""})
+	p.keep(t, stored{"2016-06-03", `{"database":"telegraf","cutoff":"2016-06-03T23:55:00Z"}`, ""})
+	var days []night.Day
+	for _, text := range []string{"2016-06-01", "2016-06-02", "2016-06-03"} {
+		day, err := night.ParseDay(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		days = append(days, day)
+	}
+	if err := p.ours(t.Context(), days[:2]); err != nil {
+		t.Errorf("its own day, and one without a backup: %v", err)
+	}
+	err := p.ours(t.Context(), days)
+	if !events.IsPermanent(err) || !strings.Contains(err.Error(), `"sensu_db" to container 2016-06-03: it holds the backup of database "telegraf"`) {
+		t.Errorf("another database's day: %v", err)
 	}
 }
 
