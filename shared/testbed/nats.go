@@ -27,6 +27,9 @@ type NATSOptions struct {
 	// Configure may change the server's options before each start. Host, Port
 	// and StoreDir are set already and must stay.
 	Configure func(*server.Options)
+
+	// member are natsd's arguments of a server of a cluster.
+	member []string
 }
 
 // NATSServer is a nats-server with JetStream and a store of its own, inside the

@@ -17,8 +17,8 @@ func (n *NATSServer) startProcess() *process {
 		n.t.Fatal("start nats-server: as a process it takes no credentials and no Configure")
 	}
 	binary := Command(n.t, "./shared/testbed/natsd")
-	p, err := startProcess(n.LogFile, nil, binary,
-		strconv.Itoa(n.port), n.StoreDir, n.LogFile, strconv.FormatBool(n.opts.SyncAlways))
+	args := append([]string{strconv.Itoa(n.port), n.StoreDir, n.LogFile, strconv.FormatBool(n.opts.SyncAlways)}, n.opts.member...)
+	p, err := startProcess(n.LogFile, nil, binary, args...)
 	if err != nil {
 		n.t.Fatalf("start nats-server: %v", err)
 	}
