@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,9 @@ func TestARetiredDumperHoldsARestoreForASetTimeOnly(t *testing.T) {
 	asked := 0
 	r := &restore{cfg: &config{DumperWait: 400 * time.Millisecond}, now: time.Now, dumpers: func(context.Context) ([]events.ConsumerState, error) {
 		asked++
+		if asked == 2 { // a server of the cluster was lost: nobody knows
+			return nil, fmt.Errorf("list: %w", events.ErrUnanswered)
+		}
 		states := []events.ConsumerState{{Name: "dumper-old", Pending: 7}}
 		if asked < 4 {
 			states = append(states, events.ConsumerState{Name: "dumper-cpu", AckPending: 1})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,10 +19,14 @@ func (r *restore) awaitDumpers(ctx context.Context, j *job) error {
 	told := false
 	for {
 		states, err := r.dumpers(ctx)
-		if err != nil {
+		unknown := errors.Is(err, events.ErrUnanswered)
+		if err != nil && !unknown {
 			return fmt.Errorf("ask for the dumpers' work: %w", err)
 		}
 		working, waiting := busy(states)
+		if unknown {
+			working = []string{err.Error()} // one of them may be at work
+		}
 		if len(working) == 0 && (len(waiting) == 0 || r.now().Sub(begin) >= r.cfg.DumperWait) {
 			if len(waiting) > 0 {
 				j.log.Warn().Strs("dumpers", waiting).Msg("dumpers have not taken the event of the restore before; not waiting any longer")

@@ -325,3 +325,15 @@ func TestPrefixSeparatesTwoSites(t *testing.T) {
 		t.Errorf("the other site has %v", got)
 	}
 }
+
+func TestAnotherPrefixWithTheSameStreamNameIsRefused(t *testing.T) {
+	t.Parallel()
+	srv := startNATS(t)
+	connect(t, srv.URL, func(c *events.Config) { c.Prefix = "site-1" })
+	for _, prefix := range []string{"SITE-1", "site_1", "site.1"} {
+		text := refusal(t, patience, events.Config{URL: srv.URL, Prefix: prefix})
+		if !strings.Contains(text, `subject prefix "site-1"`) {
+			t.Errorf("%s: %s", prefix, text)
+		}
+	}
+}

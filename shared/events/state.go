@@ -67,23 +67,16 @@ type ConsumerState struct {
 	Created time.Time
 }
 
-// Consumers lists the durable consumers of the stream, sorted by name.
+// Consumers lists the durable consumers of the stream, sorted by name. That the
+// state of one of the services' own is not known is [ErrUnanswered].
 func (b *Bus) Consumers(ctx context.Context) ([]ConsumerState, error) {
-	stream, err := b.loadStream(ctx)
+	infos, err := b.durables(ctx)
 	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := call(ctx)
-	defer cancel()
-	list := stream.ListConsumers(ctx)
-	var states []ConsumerState
-	for info := range list.Info() {
-		if info.Config.Durable != "" {
-			states = append(states, b.consumerState(info))
-		}
-	}
-	if err := list.Err(); err != nil {
 		return nil, fmt.Errorf("list consumers of %s: %w", b.stream, explain(err))
+	}
+	var states []ConsumerState
+	for _, info := range infos {
+		states = append(states, b.consumerState(info))
 	}
 	slices.SortFunc(states, func(x, y ConsumerState) int { return strings.Compare(x.Name, y.Name) })
 	return states, nil

@@ -21,6 +21,12 @@ const (
 	// replicasNotSupported is the server's JSStreamReplicasNotSupportedErr: more
 	// than one replica was asked of a server without a cluster.
 	replicasNotSupported jetstream.ErrorCode = 10074
+	// tooFewServers is JSClusterNoPeersErrF: too few of the cluster's servers are
+	// up for the replicas, as when they start just now.
+	tooFewServers jetstream.ErrorCode = 10005
+	// inProcess is JSStreamDuplicateMessageConflict: the leader has an event of
+	// this id, and not yet the word of the other servers.
+	inProcess jetstream.ErrorCode = 10158
 )
 
 // errStream says that a stream of our name was made for something else.
@@ -56,6 +62,10 @@ func (b *Bus) ensureStream(ctx context.Context) error {
 	if have.Retention != jetstream.LimitsPolicy {
 		return fmt.Errorf("%w: %s has retention %s, but every subscriber needs its own copy of the events: "+
 			"remove the stream or set NIGHTSHARD_SUBJECT_PREFIX", errStream, b.stream, have.Retention)
+	}
+	if other, ok := b.otherPrefix(have.Subjects); ok {
+		return fmt.Errorf("%w: %s is that of the subject prefix %q: choose a NIGHTSHARD_SUBJECT_PREFIX that differs in letters or digits, whatever their case",
+			errStream, b.stream, other)
 	}
 	want, changed := b.merge(have)
 	if !changed {
@@ -133,10 +143,24 @@ func (b *Bus) merge(have jetstream.StreamConfig) (jetstream.StreamConfig, bool) 
 	if have.Duplicates < window {
 		want.Duplicates, changed = window, true
 	}
-	if b.cfg.Replicas > 0 && have.Replicas != b.cfg.Replicas {
+	// Never fewer: one service without the setting would take the copies away
+	// that the others rely on.
+	if b.cfg.Replicas > have.Replicas {
 		want.Replicas, changed = b.cfg.Replicas, true
 	}
 	return want, changed
+}
+
+// otherPrefix finds the subjects of another prefix in a stream: site-1 and SITE_1
+// have one stream name, and would take each other's events.
+func (b *Bus) otherPrefix(subjects []string) (prefix string, ok bool) {
+	for _, subject := range subjects {
+		prefix, ok := strings.CutSuffix(subject, BackupRequested)
+		if ok && prefix != b.prefix && !strings.ContainsAny(prefix, "*>") {
+			return strings.TrimSuffix(prefix, "."), true
+		}
+	}
+	return "", false
 }
 
 // covers reports whether a subject matches a pattern with * and >.
@@ -194,7 +218,13 @@ func transient(err error) bool {
 	if !errors.As(err, &api) || api.APIError() == nil {
 		return true
 	}
-	return api.APIError().Code >= 500 && api.APIError().ErrorCode != replicasNotSupported
+	switch api.APIError().ErrorCode {
+	case replicasNotSupported:
+		return false
+	case tooFewServers, inProcess:
+		return true
+	}
+	return api.APIError().Code >= 500
 }
 
 // pause waits, or returns the error of ctx.

@@ -1,0 +1,112 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"nightshard/shared/events"
+	"nightshard/shared/testbed"
+)
+
+func threeCopies(c *events.Config) { c.Replicas = 3 }
+
+func TestInAClusterOfThreeServers(t *testing.T) {
+	t.Parallel()
+	c := testbed.NewNATSCluster(t)
+	bus := connect(t, c.Servers[0].URL, threeCopies)
+	c.AwaitCopies(bus.StreamName())
+	js := plainJS(t, c.Servers[0].URL)
+	t.Run("a service without the setting takes no copies away", func(t *testing.T) {
+		connect(t, c.Servers[1].URL)
+		connect(t, c.Servers[1].URL, func(c *events.Config) { c.Replicas = 1 })
+		if got := streamConfig(t, js, bus.StreamName()).Replicas; got != 3 {
+			t.Errorf("the stream has %d replicas", got)
+		}
+	})
+	t.Run("a durable without a leader is not left out", func(t *testing.T) { leaderless(t, c, bus, js) })
+	t.Run("a service waits for enough servers", func(t *testing.T) { tooFew(t, c, js) })
+}
+
+// leaderless freezes the only server that knows how far a dumper is. A list
+// without it would say that no dumper is at work.
+func leaderless(t *testing.T, c *testbed.NATSCluster, bus *events.Bus, js jetstream.JetStream) {
+	name, at := "", 0
+	for i := 0; at == 0; i++ { // the bus and js are connected to the first
+		only := fmt.Sprintf("dumper-%d", i)
+		name = only
+		t.Cleanup(func() { _ = js.DeleteConsumer(context.WithoutCancel(t.Context()), bus.StreamName(), only) })
+		_, err := js.CreateConsumer(t.Context(), bus.StreamName(), jetstream.ConsumerConfig{
+			Durable: name, AckPolicy: jetstream.AckExplicitPolicy, Replicas: 1, FilterSubject: events.RestoreCompleted,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = c.ConsumerLeader(bus.StreamName(), name)
+	}
+	_, err := js.CreateConsumer(t.Context(), bus.StreamName(), jetstream.ConsumerConfig{
+		Durable: "subscriber", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: events.DumpCompleted,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Servers[at].Pause()
+	defer c.Servers[at].Resume()
+	eventually(t, "the list to say that it is not whole", func() bool {
+		states, err := bus.Consumers(t.Context())
+		if err == nil && !slices.ContainsFunc(states, func(s events.ConsumerState) bool { return s.Name == name }) {
+			t.Fatalf("%s was left out: %v", name, states)
+		}
+		return errors.Is(err, events.ErrUnanswered) && strings.Contains(err.Error(), name)
+	})
+	c.Servers[at].Resume()
+	eventually(t, "the list to be whole again", func() bool {
+		states, err := bus.Consumers(t.Context())
+		return err == nil && slices.ContainsFunc(states, func(s events.ConsumerState) bool { return s.Name == name })
+	})
+}
+
+// tooFew begins with two servers where three copies are wanted, as services do
+// that are started together with the cluster.
+func tooFew(t *testing.T, c *testbed.NATSCluster, js jetstream.JetStream) {
+	c.AwaitCopies("NIGHTSHARD")
+	c.Servers[2].Kill()
+	testbed.Eventually(t, 2*time.Minute, "the cluster to know that a server is away", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: 3})
+		if err == nil {
+			_ = js.DeleteStream(ctx, "PROBE")
+		}
+		var api *jetstream.APIError
+		return errors.As(err, &api) && api.ErrorCode == 10005
+	})
+	connected := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	go func() {
+		bus, err := events.Connect(ctx, events.Config{URL: c.Servers[0].URL, Prefix: "late", Replicas: 3})
+		if err == nil {
+			err = bus.Close(ctx)
+		}
+		connected <- err
+	}()
+	select {
+	case err := <-connected:
+		t.Fatalf("with two servers of three: %v", err)
+	case <-time.After(3 * time.Second): // some tries of the bus
+	}
+	c.Servers[2].Start()
+	if err := <-connected; err != nil {
+		t.Error(err)
+	}
+	if got := streamConfig(t, js, "NIGHTSHARD_LATE").Replicas; got != 3 {
+		t.Errorf("the stream has %d replicas", got)
+	}
+}
