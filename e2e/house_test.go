@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +37,7 @@ type house struct {
 	t     *testing.T
 	prod  *testbed.InfluxServer
 	inter *testbed.InfluxServer
-	nats  *testbed.NATSServer
+	nats  *testbed.NATSServer // nil in a house of a cluster
 	swift map[string]string
 	store objstore.Account
 	bus   *events.Bus
@@ -58,11 +59,27 @@ func build(t *testing.T, prod, inter testbed.InfluxOptions) *house {
 // buildOn is build with a choice of NATS.
 func buildOn(t *testing.T, prod, inter testbed.InfluxOptions, nats testbed.NATSOptions) *house {
 	t.Helper()
+	server := testbed.NATS(t, nats)
+	h := buildAt(t, prod, inter, server.URL, 1)
+	h.nats = server
+	return h
+}
+
+// buildAt is build at NATS servers that are there, with so many copies of the
+// stream.
+func buildAt(t *testing.T, prod, inter testbed.InfluxOptions, nats string, copies int) *house {
+	t.Helper()
 	h := &house{t: t, news: make(chan struct{}), patience: patience}
 	h.swift = testbed.Swift(t).Env
 	h.prod, h.inter = testbed.Influx(t, prod), testbed.Influx(t, inter)
-	h.nats = testbed.NATS(t, nats)
 	h.prod.CreateDatabase(t, database)
+	h.settle(nats, copies)
+	h.connect()
+	return h
+}
+
+// settle sets what the services of the house are told.
+func (h *house) settle(nats string, copies int) {
 	h.env = map[string]string{
 		"NIGHTSHARD_DATABASE":              database,
 		"NIGHTSHARD_SCHEDULE":              "off",
@@ -76,11 +93,10 @@ func buildOn(t *testing.T, prod, inter testbed.InfluxOptions, nats testbed.NATSO
 		"NIGHTSHARD_INTERMEDIARY_URL":      h.inter.URL,
 		"NIGHTSHARD_INTERMEDIARY_SNAPSHOT": h.inter.Snapshot,
 		"NIGHTSHARD_MEASUREMENTS":          "cpu",
-		"NATS_URL":                         h.nats.URL,
+		"NATS_URL":                         nats,
+		"NIGHTSHARD_STREAM_REPLICAS":       strconv.Itoa(copies),
 	}
 	maps.Copy(h.env, h.swift)
-	h.connect()
-	return h
 }
 
 // connect opens the store and the bus as any program of the project does, and
@@ -91,7 +107,13 @@ func (h *house) connect() {
 	if h.store, err = connect.Store(h.t.Context(), h.swift, service.Common{}, zerolog.Nop()); err != nil {
 		h.t.Fatal(err)
 	}
-	common := service.Common{NATS: service.NATS{URL: h.nats.URL}, Replicas: 1}
+	copies, err := strconv.Atoi(h.env["NIGHTSHARD_STREAM_REPLICAS"])
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	common := service.Common{
+		NATS: service.NATS{URL: h.env["NATS_URL"]}, Replicas: copies, SubjectPrefix: h.env["NIGHTSHARD_SUBJECT_PREFIX"],
+	}
 	if h.bus, err = connect.Bus(h.t.Context(), common, "e2e", zerolog.Nop()); err != nil {
 		h.t.Fatal(err)
 	}
@@ -226,8 +248,14 @@ func (h *house) start(name string, extra ...string) *proc {
 // startIn is start for a service that ends with another test than the house's.
 func (h *house) startIn(t *testing.T, name string, extra ...string) *proc {
 	t.Helper()
+	return h.startBinary(t, name, testbed.Command(t, "./services/"+name), extra...)
+}
+
+// startBinary is startIn for a service of another version.
+func (h *house) startBinary(t *testing.T, name, binary string, extra ...string) *proc {
+	t.Helper()
 	p := &proc{t: t, name: name, done: make(chan error, 1), log: filepath.Join(t.TempDir(), name+".log")}
-	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), testbed.Command(t, "./services/"+name)) // it outlives a failed wait, to be logged
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary) // it outlives a failed wait, to be logged
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for k, v := range h.env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)

@@ -140,9 +140,17 @@ func (m *mill) through(service string) []string {
 	return append(env, setting+"_SNAPSHOT="+socket.Addr)
 }
 
-// relay gives a service its own way to NATS.
+// relay gives a service its own way to each NATS server.
 func (m *mill) relay(side string) string {
-	r := &natsRelay{target: strings.TrimPrefix(m.nats.URL, "nats://"), meet: func(kind string) (func(), bool) {
+	var urls []string
+	for url := range strings.SplitSeq(m.house.env["NATS_URL"], ",") {
+		urls = append(urls, m.relayTo(side, strings.TrimPrefix(url, "nats://")))
+	}
+	return strings.Join(urls, ",")
+}
+
+func (m *mill) relayTo(side, target string) string {
+	r := &natsRelay{target: target, meet: func(kind string) (func(), bool) {
 		f := m.meet(request{side: side, kind: kind})
 		if f.Before != nil {
 			f.Before()

@@ -1,0 +1,101 @@
+package e2e_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"nightshard/shared/events"
+	"nightshard/shared/testbed"
+)
+
+// clusterStream is the stream of the tests' services.
+const clusterStream = "NIGHTSHARD"
+
+// cluster is a chain whose NATS is three servers, each a process, with three
+// copies of the stream.
+type cluster struct {
+	*chain
+	servers *testbed.NATSCluster
+
+	mu   sync.Mutex
+	away []int // the servers that were killed and not started again
+}
+
+// newCluster starts it and runs one good night.
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{chain: &chain{}, servers: testbed.NewNATSCluster(t)}
+	h := buildAt(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}, c.servers.URL, 3)
+	// Without a leader an attempt fails within seconds, and an election takes up
+	// to nine of them: the five attempts must not be over by then.
+	c.mill = newMillIn(t, h, "NIGHTSHARD_ACK_WAIT="+chainAckWait.String(), "NIGHTSHARD_RETRY_WAIT=1s")
+	return c
+}
+
+// kill ends servers without a warning.
+func (c *cluster) kill(which ...int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range which {
+		c.servers.Servers[i].Kill()
+		c.away = append(c.away, i)
+	}
+}
+
+// back starts the servers again that were killed.
+func (c *cluster) back() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range c.away {
+		c.servers.Servers[i].Start()
+	}
+	c.away = nil
+}
+
+// durable is that of the service which is at work at a moment.
+func durable(m moment) string {
+	if m.service == "dumper" {
+		return "dumper-" + events.Slug("cpu")
+	}
+	return m.service
+}
+
+// loss is one way for servers of the cluster to be lost.
+type loss struct {
+	name string
+	n    int // how many of the steps have it in a run of some faults
+	// which servers are lost at a moment.
+	which func(c *cluster, m moment) []int
+	// back is when they return; zero is after the night, which must end without
+	// them.
+	back time.Duration
+}
+
+// quorumAway is longer than NATS takes to see that the quorum is lost (10 s).
+const quorumAway = 15 * time.Second
+
+func losses() []loss {
+	stream := func(c *cluster, _ moment) []int { return []int{c.servers.StreamLeader(clusterStream)} }
+	consumer := func(c *cluster, m moment) []int { return []int{c.servers.ConsumerLeader(clusterStream, durable(m))} }
+	return []loss{
+		{"the NATS server killed that leads the stream, of three", 2, stream, 0},
+		{"the NATS server killed that leads the consumer at work, of three", 2, consumer, 0},
+		{"a NATS server killed that leads neither stream nor consumer, of three", 1, func(c *cluster, m moment) []int {
+			// There is none if the two have different leaders and the third leads
+			// nothing but the cluster: then that one.
+			leads := append(stream(c, m), consumer(c, m)...)
+			for i := range c.servers.Servers {
+				if !slices.Contains(leads, i) {
+					return []int{i}
+				}
+			}
+			return nil
+		}, 0},
+		{"two NATS servers of three killed, back after 15 s", 1, func(c *cluster, m moment) []int {
+			first := stream(c, m)[0]
+			return []int{first, (first + 1) % len(c.servers.Servers)}
+		}, quorumAway},
+	}
+}
