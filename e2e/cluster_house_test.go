@@ -80,8 +80,8 @@ func losses() []loss {
 	stream := func(c *cluster, _ moment) []int { return []int{c.servers.StreamLeader(clusterStream)} }
 	consumer := func(c *cluster, m moment) []int { return []int{c.servers.ConsumerLeader(clusterStream, durable(m))} }
 	return []loss{
-		{"the NATS server killed that leads the stream, of three", 2, stream, 0},
-		{"the NATS server killed that leads the consumer at work, of three", 2, consumer, 0},
+		{"the NATS server killed that leads the stream, of three", 1, stream, 0},
+		{"the NATS server killed that leads the consumer at work, of three", 1, consumer, 0},
 		{"a NATS server killed that leads neither stream nor consumer, of three", 1, func(c *cluster, m moment) []int {
 			// There is none if the two have different leaders and the third leads
 			// nothing but the cluster: then that one.

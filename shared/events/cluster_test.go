@@ -31,7 +31,6 @@ func TestInAClusterOfThreeServers(t *testing.T) {
 		}
 	})
 	t.Run("a durable without a leader is not left out", func(t *testing.T) { leaderless(t, c, bus, js) })
-	t.Run("a service waits for enough servers", func(t *testing.T) { tooFew(t, c, js) })
 }
 
 // leaderless freezes the only server that knows how far a dumper is. A list
@@ -72,41 +71,36 @@ func leaderless(t *testing.T, c *testbed.NATSCluster, bus *events.Bus, js jetstr
 	})
 }
 
-// tooFew begins with two servers where three copies are wanted, as services do
-// that are started together with the cluster.
-func tooFew(t *testing.T, c *testbed.NATSCluster, js jetstream.JetStream) {
-	c.AwaitCopies("NIGHTSHARD")
-	c.Servers[2].Kill()
-	testbed.Eventually(t, 2*time.Minute, "the cluster to know that a server is away", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: 3})
-		if err == nil {
-			_ = js.DeleteStream(ctx, "PROBE")
-		}
-		var api *jetstream.APIError
-		return errors.As(err, &api) && api.ErrorCode == 10005
-	})
+// Services are started together with the cluster, and one server is late.
+func TestAServiceWaitsForEnoughServersForTheCopies(t *testing.T) {
+	t.Parallel()
+	c := testbed.NATSClusterWith(t, 2)
 	connected := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	go func() {
-		bus, err := events.Connect(ctx, events.Config{URL: c.Servers[0].URL, Prefix: "late", Replicas: 3})
+		bus, err := events.Connect(ctx, events.Config{URL: c.Servers[0].URL, Replicas: 3})
 		if err == nil {
 			err = bus.Close(ctx)
 		}
 		connected <- err
 	}()
+	js := plainJS(t, c.Servers[0].URL)
+	eventually(t, "the cluster to refuse three copies", func() bool {
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: 3})
+		var api *jetstream.APIError
+		return errors.As(err, &api) && api.ErrorCode == 10005
+	})
 	select {
 	case err := <-connected:
 		t.Fatalf("with two servers of three: %v", err)
-	case <-time.After(3 * time.Second): // some tries of the bus
+	case <-time.After(2 * time.Second): // some tries of the bus
 	}
 	c.Servers[2].Start()
 	if err := <-connected; err != nil {
 		t.Error(err)
 	}
-	if got := streamConfig(t, js, "NIGHTSHARD_LATE").Replicas; got != 3 {
+	if got := streamConfig(t, js, "NIGHTSHARD").Replicas; got != 3 {
 		t.Errorf("the stream has %d replicas", got)
 	}
 }

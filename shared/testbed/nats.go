@@ -53,6 +53,14 @@ type NATSServer struct {
 // NATS starts a server on a free loopback port and waits until it is ready.
 func NATS(t testing.TB, opts NATSOptions) *NATSServer {
 	t.Helper()
+	n := newNATS(t, opts)
+	n.Start()
+	return n
+}
+
+// newNATS is NATS without the start.
+func newNATS(t testing.TB, opts NATSOptions) *NATSServer {
+	t.Helper()
 	dir := t.TempDir()
 	n := &NATSServer{
 		t: t, opts: opts, port: FreePort(t),
@@ -67,7 +75,6 @@ func NATS(t testing.TB, opts NATSOptions) *NATSServer {
 		n.Shutdown()
 		logOnFailure(t, "nats-server", n.LogFile)
 	})
-	n.Start()
 	return n
 }
 

@@ -39,6 +39,13 @@ type NATSCluster struct {
 // NewNATSCluster starts the servers and waits until they have a leader.
 func NewNATSCluster(t testing.TB) *NATSCluster {
 	t.Helper()
+	return NATSClusterWith(t, clusterSize)
+}
+
+// NATSClusterWith is NewNATSCluster with only so many of the three servers
+// started, at least two; the others were never there before their Start.
+func NATSClusterWith(t testing.TB, started int) *NATSCluster {
+	t.Helper()
 	c := &NATSCluster{t: t}
 	var ports, routes, urls []string
 	for range clusterSize {
@@ -48,10 +55,13 @@ func NewNATSCluster(t testing.TB) *NATSCluster {
 	for i := range clusterSize {
 		name := fmt.Sprintf("n%d", i+1)
 		c.names = append(c.names, name)
-		c.Servers = append(c.Servers, NATS(t, NATSOptions{Process: true, member: []string{name, ports[i], strings.Join(routes, ",")}}))
+		c.Servers = append(c.Servers, newNATS(t, NATSOptions{Process: true, member: []string{name, ports[i], strings.Join(routes, ",")}}))
 		urls = append(urls, c.Servers[i].URL)
 	}
 	c.URL = strings.Join(urls, ",")
+	for _, s := range c.Servers[:started] {
+		s.Start()
+	}
 	c.connect()
 	Eventually(t, clusterPatience, "the NATS cluster to have a leader", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
