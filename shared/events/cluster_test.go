@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	nightshardv1 "nightshard/proto/nightshard/v1"
 	"nightshard/shared/events"
 	"nightshard/shared/testbed"
 )
@@ -72,7 +73,7 @@ func leaderless(t *testing.T, c *testbed.NATSCluster, bus *events.Bus, js jetstr
 }
 
 // Services are started together with the cluster, and one server is late.
-func TestAServiceWaitsForEnoughServersForTheCopies(t *testing.T) {
+func TestAServiceWaitsForTheClusterToBeWhole(t *testing.T) {
 	t.Parallel()
 	c := testbed.NATSClusterWith(t, 2)
 	connected := make(chan error, 1)
@@ -85,22 +86,52 @@ func TestAServiceWaitsForEnoughServersForTheCopies(t *testing.T) {
 		}
 		connected <- err
 	}()
-	js := plainJS(t, c.Servers[0].URL)
-	eventually(t, "the cluster to refuse three copies", func() bool {
-		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: 3})
-		var api *jetstream.APIError
-		return errors.As(err, &api) && api.ErrorCode == 10005
-	})
 	select {
 	case err := <-connected:
 		t.Fatalf("with two servers of three: %v", err)
-	case <-time.After(2 * time.Second): // some tries of the bus
+	case <-time.After(7 * time.Second): // longer than a call of the bus
 	}
 	c.Servers[2].Start()
 	if err := <-connected; err != nil {
 		t.Error(err)
 	}
-	if got := streamConfig(t, js, "NIGHTSHARD").Replicas; got != 3 {
+	if got := streamConfig(t, plainJS(t, c.Servers[0].URL), "NIGHTSHARD").Replicas; got != 3 {
 		t.Errorf("the stream has %d replicas", got)
+	}
+}
+
+// The leader has the event, and says "in process" to whoever sends it again.
+func TestAnEventIsStoredOnceWhenTheQuorumIsBack(t *testing.T) {
+	t.Parallel()
+	c := testbed.NewNATSCluster(t)
+	bus := connect(t, c.URL, threeCopies, func(c *events.Config) { c.AckWait = 2 * time.Minute })
+	c.AwaitCopies(bus.StreamName())
+	leader := c.StreamLeader(bus.StreamName())
+	var lost []*testbed.NATSServer
+	for i, s := range c.Servers {
+		if i != leader {
+			lost = append(lost, s)
+			s.Kill()
+		}
+	}
+	stored := make(chan error, 1)
+	go func() {
+		_, err := bus.Publish(t.Context(), events.BackupRequested, &nightshardv1.BackupRequested{}, "nightly/2016-06-01")
+		stored <- err
+	}()
+	select {
+	case err := <-stored:
+		t.Fatalf("without a quorum: %v", err)
+	case <-time.After(12 * time.Second): // two calls of the bus, and more
+	}
+	for _, s := range lost {
+		s.Start()
+	}
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+	c.AwaitCopies(bus.StreamName())
+	if got := history(t, bus); len(got) != 1 {
+		t.Errorf("%d events: %v", len(got), got)
 	}
 }

@@ -21,9 +21,6 @@ const (
 	// replicasNotSupported is the server's JSStreamReplicasNotSupportedErr: more
 	// than one replica was asked of a server without a cluster.
 	replicasNotSupported jetstream.ErrorCode = 10074
-	// tooFewServers is JSClusterNoPeersErrF: too few of the cluster's servers are
-	// up for the replicas, as when they start just now.
-	tooFewServers jetstream.ErrorCode = 10005
 	// inProcess is JSStreamDuplicateMessageConflict: the leader has an event of
 	// this id, and not yet the word of the other servers.
 	inProcess jetstream.ErrorCode = 10158
@@ -221,7 +218,7 @@ func transient(err error) bool {
 	switch api.APIError().ErrorCode {
 	case replicasNotSupported:
 		return false
-	case tooFewServers, inProcess:
+	case inProcess:
 		return true
 	}
 	return api.APIError().Code >= 500

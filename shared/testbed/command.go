@@ -46,7 +46,12 @@ func (c *commandCache) build(pkg string) (string, error) {
 	}
 	once, ok := c.built[pkg]
 	if !ok {
-		once = sync.OnceValues(func() (string, error) { return c.compile(pkg) })
+		once = sync.OnceValues(func() (string, error) {
+			if commit, pkg, ok := strings.Cut(pkg, ":"); ok {
+				return c.compileAt(commit, pkg)
+			}
+			return c.compile(pkg)
+		})
 		c.built[pkg] = once
 	}
 	c.mu.Unlock()
@@ -65,6 +70,11 @@ func (c *commandCache) compile(pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return compileIn(dir, root, pkg)
+}
+
+// compileIn builds a package of the module in root.
+func compileIn(dir, root, pkg string) (string, error) {
 	// The name of the package alone would meet its namesakes elsewhere.
 	sub, err := os.MkdirTemp(dir, "bin-")
 	if err != nil {

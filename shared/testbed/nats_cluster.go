@@ -43,7 +43,8 @@ func NewNATSCluster(t testing.TB) *NATSCluster {
 }
 
 // NATSClusterWith is NewNATSCluster with only so many of the three servers
-// started, at least two; the others were never there before their Start.
+// started. With fewer than three they have no leader: NATS waits for all at the
+// first start.
 func NATSClusterWith(t testing.TB, started int) *NATSCluster {
 	t.Helper()
 	c := &NATSCluster{t: t}
@@ -63,6 +64,9 @@ func NATSClusterWith(t testing.TB, started int) *NATSCluster {
 		s.Start()
 	}
 	c.connect()
+	if started < clusterSize {
+		return c
+	}
 	Eventually(t, clusterPatience, "the NATS cluster to have a leader", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
