@@ -65,12 +65,13 @@ func durable(m moment) string {
 // loss is one way for servers of the cluster to be lost.
 type loss struct {
 	name string
-	n    int // how many of the steps have it in a run of some faults
 	// which servers are lost at a moment.
 	which func(c *cluster, m moment) []int
 	// back is when they return; zero is after the night, which must end without
 	// them.
 	back time.Duration
+	// bare says that they return with an empty disk.
+	bare bool
 }
 
 // quorumAway is longer than NATS takes to see that the quorum is lost (10 s).
@@ -79,23 +80,39 @@ const quorumAway = 15 * time.Second
 func losses() []loss {
 	stream := func(c *cluster, _ moment) []int { return []int{c.servers.StreamLeader(clusterStream)} }
 	consumer := func(c *cluster, m moment) []int { return []int{c.servers.ConsumerLeader(clusterStream, durable(m))} }
-	return []loss{
-		{"the NATS server killed that leads the stream, of three", 1, stream, 0},
-		{"the NATS server killed that leads the consumer at work, of three", 1, consumer, 0},
-		{"a NATS server killed that leads neither stream nor consumer, of three", 1, func(c *cluster, m moment) []int {
-			// There is none if the two have different leaders and the third leads
-			// nothing but the cluster: then that one.
-			leads := append(stream(c, m), consumer(c, m)...)
-			for i := range c.servers.Servers {
-				if !slices.Contains(leads, i) {
-					return []int{i}
-				}
-			}
-			return nil
-		}, 0},
-		{"two NATS servers of three killed, back after 15 s", 1, func(c *cluster, m moment) []int {
-			first := stream(c, m)[0]
-			return []int{first, (first + 1) % len(c.servers.Servers)}
-		}, quorumAway},
+	neither := func(c *cluster, m moment) []int {
+		leads := append(stream(c, m), consumer(c, m)...)
+		at := slices.IndexFunc([]int{0, 1, 2}, func(i int) bool { return !slices.Contains(leads, i) })
+		return []int{at} // two can lead at most two of three
 	}
+	two := func(c *cluster, m moment) []int {
+		first := stream(c, m)[0]
+		return []int{first, (first + 1) % len(c.servers.Servers)}
+	}
+	return []loss{
+		{name: "the NATS server killed that leads the stream, of three", which: stream},
+		{name: "the NATS server killed that leads the consumer at work, of three", which: consumer},
+		{name: "a NATS server killed that leads neither stream nor consumer, of three", which: neither},
+		{name: "the NATS server that leads the stream lost with its disk, of three", which: stream, bare: true},
+		{name: "two NATS servers of three killed, back after 15 s", which: two, back: quorumAway},
+	}
+}
+
+// mishap is a loss at a moment.
+type mishap struct {
+	loss
+	moment
+}
+
+func (m mishap) String() string { return m.loss.name + " " + m.moment.name }
+
+// mishaps are all of them, or those of some losses.
+func mishaps(all ...loss) []mishap {
+	var out []mishap
+	for _, l := range all {
+		for _, m := range moments() {
+			out = append(out, mishap{l, m})
+		}
+	}
+	return out
 }

@@ -42,8 +42,8 @@ type Config struct {
 	// Prefix is put before every subject and a dot: with site1 the bus
 	// publishes site1.backup.requested. Tokens of [A-Za-z0-9_-] joined by dots.
 	Prefix string
-	// Replicas of the stream: 1, 3 or 5. 0: 1 for a new stream, and an existing
-	// one is left as it is.
+	// Replicas of the stream: 1, 3 or 5. 0: 1 for a new stream. An existing one
+	// may get more, and never fewer.
 	Replicas int
 	// AckWait is how long an event stays with a replica that does not confirm
 	// that it is at work. 0: one minute.

@@ -20,7 +20,7 @@ type Common struct {
 	Database      string `envconfig:"NIGHTSHARD_DATABASE" required:"true" desc:"InfluxDB database that is backed up, restored and dumped"`
 	TimeZone      string `envconfig:"NIGHTSHARD_TIMEZONE" default:"UTC" desc:"time zone of days and of the schedule, such as Europe/Berlin"`
 	SubjectPrefix string `envconfig:"NIGHTSHARD_SUBJECT_PREFIX" desc:"put before every subject, with a dot between"`
-	Replicas      int    `envconfig:"NIGHTSHARD_STREAM_REPLICAS" default:"1" desc:"copies of the event stream: 1, 3 or 5"`
+	Replicas      int    `envconfig:"NIGHTSHARD_STREAM_REPLICAS" default:"1" desc:"copies of the event stream: 1, 3 or 5; a stream that has more keeps them"`
 	LogLevel      string `envconfig:"NIGHTSHARD_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat     string `envconfig:"NIGHTSHARD_LOG_FORMAT" desc:"json or console; console is the default on a terminal"`
 	// IdleTimeout is for every server that is asked: InfluxDB and Swift.
