@@ -26,6 +26,18 @@ func (b *backup) mark(ctx context.Context, j *job) error {
 	return err
 }
 
+// unclaim takes the mark away after a failed attempt: an old script's container
+// would look unfinished by it. If the work was taken from this process, the mark
+// is that of its successor.
+func (b *backup) unclaim(ctx context.Context, j *job) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err := b.remove(ctx, j, []string{night.ClaimObject(j.day, b.cfg.Database)}); err != nil {
+		j.log.Warn().Err(err).Msg("the day stays marked as being backed up; the next attempt takes the mark away")
+	}
+}
+
 // alone refuses a day in whose container another database has, or is about to
 // have, its backup. Nothing of the other one is touched, with force neither.
 func (b *backup) alone(ctx context.Context, j *job, l *leftover, listed map[string]night.Stored) error {

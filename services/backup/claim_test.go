@@ -172,3 +172,22 @@ func TestABackupIsNotStoppedByOneThatCameLater(t *testing.T) {
 		}
 	}
 }
+
+func TestAFailedAttemptLeavesNoMark(t *testing.T) {
+	t.Parallel()
+	store := memory.New()
+	p := newParty(t, store, "a_db", false)
+	if err := p.mark(t.Context(), p.j); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.unclaim(ended, p.j)
+	if n := remains(t, store, p.j.day); n != 1 {
+		t.Errorf("the successor's mark: %d objects", n)
+	}
+	p.unclaim(t.Context(), p.j)
+	if n := remains(t, store, p.j.day); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+}

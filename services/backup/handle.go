@@ -65,6 +65,7 @@ func (b *backup) handle(ctx context.Context, d *events.Delivery) ([]proto.Messag
 			return nil, events.Step("claim", err)
 		}
 		if m, err = b.backUp(ctx, j, left); err != nil {
+			b.unclaim(ctx, j)
 			return nil, err
 		}
 	}
