@@ -63,8 +63,12 @@ func (u *upgrade) version(name string, old bool, extra ...string) *proc {
 // mixes are the services that are still of the old version.
 func mixes() [][]string {
 	return [][]string{
-		{"backup"}, {"restore"}, {"dumper"},
-		{"restore", "dumper"}, {"backup", "dumper"}, {"backup", "restore"},
+		{"backup"},
+		{"restore"},
+		{"dumper"},
+		{"restore", "dumper"},
+		{"backup", "dumper"},
+		{"backup", "restore"},
 		names(),
 	}
 }

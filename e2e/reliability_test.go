@@ -52,7 +52,7 @@ var trials = struct {
 
 // tried notes, at the end of the test, that one fault was injected: what went
 // wrong, where, and what came of it. A test that fails is noted as wrong. part
-// is "Swift", "InfluxDB", "Chain", "Stored day" or "Guards".
+// is "Swift", "InfluxDB", "Chain", "Cluster", "Stored day" or "Guards".
 func tried(t *testing.T, part, fault, where string, o outcome) {
 	t.Helper()
 	t.Cleanup(func() {

@@ -215,13 +215,8 @@ func transient(err error) bool {
 	if !errors.As(err, &api) || api.APIError() == nil {
 		return true
 	}
-	switch api.APIError().ErrorCode {
-	case replicasNotSupported:
-		return false
-	case inProcess:
-		return true
-	}
-	return api.APIError().Code >= 500
+	code := api.APIError().ErrorCode
+	return code == inProcess || api.APIError().Code >= 500 && code != replicasNotSupported
 }
 
 // pause waits, or returns the error of ctx.

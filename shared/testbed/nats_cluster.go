@@ -68,7 +68,7 @@ func NATSClusterWith(t testing.TB, started int) *NATSCluster {
 		return c
 	}
 	Eventually(t, clusterPatience, "the NATS cluster to have a leader", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		info, err := c.js.AccountInfo(ctx)
 		return err == nil && info != nil
