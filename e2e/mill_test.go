@@ -216,6 +216,8 @@ func objectKind(container, object string) string {
 	switch {
 	case strings.HasSuffix(container, "_segments"):
 		return "segment"
+	case strings.HasPrefix(name, "run/"):
+		return staged + "mark"
 	case name == "shards/meta.00":
 		return staged + "metastore"
 	case strings.HasPrefix(name, "shards/"):
