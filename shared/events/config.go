@@ -42,6 +42,9 @@ type Config struct {
 	// Prefix is put before every subject and a dot: with site1 the bus
 	// publishes site1.backup.requested. Tokens of [A-Za-z0-9_-] joined by dots.
 	Prefix string
+	// Database is the one that this process works for, empty for a tool. The
+	// durables carry it, so that no other database's service takes their events.
+	Database string
 	// Replicas of the stream: 1, 3 or 5. 0: 1 for a new stream. An existing one
 	// may get more, and never fewer.
 	Replicas int

@@ -337,3 +337,28 @@ func TestAnotherPrefixWithTheSameStreamNameIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Both would have one night asked for, since the stream takes one request for
+// each day, and either would take it.
+func TestTwoDatabasesDoNotShareADurable(t *testing.T) {
+	t.Parallel()
+	srv := startNATS(t)
+	of := func(database string) func(*events.Config) { return func(c *events.Config) { c.Database = database } }
+	c := events.Consumer{
+		Durable: "backup", Subjects: []string{events.BackupRequested},
+		Handler: func(context.Context, *events.Delivery) ([]proto.Message, error) { return nil, nil },
+	}
+	consume(t, connect(t, srv.URL), c)() // an older version's, without a name
+	consume(t, connect(t, srv.URL, of("sensu_db")), c)
+	consume(t, connect(t, srv.URL, of("sensu_db")), c)
+	consume(t, connect(t, srv.URL), c)
+	eventually(t, "the durable to carry the database's name", func() bool {
+		cons, err := plainJS(t, srv.URL).Consumer(t.Context(), "NIGHTSHARD", "backup")
+		return err == nil && cons.CachedInfo().Config.Metadata["nightshard-database"] == "sensu_db"
+	})
+	err := connect(t, srv.URL, of("telegraf")).Consume(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), `database "sensu_db", this service works for "telegraf"`) {
+		t.Errorf("the other database's service: %v", err)
+	}
+	consume(t, connect(t, srv.URL, of("telegraf"), func(c *events.Config) { c.Prefix = "telegraf" }), c)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,7 +12,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const defaultAttempts = 5
+const (
+	defaultAttempts = 5
+	// databaseKey is where the settings of a durable say whose events it takes.
+	databaseKey = "nightshard-database"
+)
 
 // errSettings says that a consumer cannot work as it is described.
 var errSettings = errors.New("wrong consumer settings")
@@ -180,6 +185,9 @@ func (w *worker) settings() jetstream.ConsumerConfig {
 		MaxDeliver:    -1,
 		DeliverPolicy: jetstream.DeliverNewPolicy,
 	}
+	if w.bus.cfg.Database != "" {
+		cfg.Metadata = map[string]string{databaseKey: w.bus.cfg.Database}
+	}
 	if subjects := w.bus.fullSubjects(w.Subjects); len(subjects) == 1 {
 		cfg.FilterSubject = subjects[0]
 	} else {
@@ -239,9 +247,19 @@ func (w *worker) adapt(ctx context.Context, cons jetstream.Consumer) (jetstream.
 	if have.AckPolicy != jetstream.AckExplicitPolicy {
 		return nil, fmt.Errorf("%w: durable %s exists without explicit acknowledgement: remove it", errSettings, w.Durable)
 	}
+	if theirs, ours := have.Metadata[databaseKey], want.Metadata[databaseKey]; theirs != "" && ours != "" && theirs != ours {
+		return nil, fmt.Errorf("%w: durable %s of stream %s takes the events of database %q, this service works for %q: "+
+			"set a NIGHTSHARD_SUBJECT_PREFIX for each database, or remove the durable if that one is no more (nats consumer rm %s %s)",
+			errSettings, w.Durable, w.bus.stream, theirs, ours, w.bus.stream, w.Durable)
+	}
 	if sameSettings(have, want) {
 		return cons, nil
 	}
+	have.Metadata = maps.Clone(have.Metadata)
+	if have.Metadata == nil {
+		have.Metadata = map[string]string{}
+	}
+	maps.Copy(have.Metadata, want.Metadata)
 	have.AckWait, have.MaxAckPending, have.MaxDeliver, have.BackOff = want.AckWait, want.MaxAckPending, want.MaxDeliver, nil
 	have.FilterSubject, have.FilterSubjects = want.FilterSubject, want.FilterSubjects
 	ctx, cancel := call(ctx)
@@ -253,8 +271,10 @@ func (w *worker) adapt(ctx context.Context, cons jetstream.Consumer) (jetstream.
 	return cons, nil
 }
 
+// sameSettings says that a durable has what is wanted of it.
 func sameSettings(a, b jetstream.ConsumerConfig) bool {
-	return a.AckWait == b.AckWait && a.MaxAckPending == b.MaxAckPending && a.MaxDeliver == b.MaxDeliver &&
+	named := b.Metadata[databaseKey] == "" || a.Metadata[databaseKey] == b.Metadata[databaseKey]
+	return named && a.AckWait == b.AckWait && a.MaxAckPending == b.MaxAckPending && a.MaxDeliver == b.MaxDeliver &&
 		len(a.BackOff) == 0 && slices.Equal(filters(a), filters(b))
 }
 
