@@ -248,7 +248,7 @@ func TestExistingStreamIsCompletedAndOtherwiseKept(t *testing.T) {
 		"backup.*", "restore.requested", "my.own", "restore.completed", "restore.failed",
 		"dump.requested", "dump.completed", "dump.failed",
 	}
-	if !slices.Equal(cfg.Subjects, want) || cfg.Description != "mine" || cfg.MaxMsgs != 12345 || cfg.Duplicates < 24*time.Hour {
+	if !slices.Equal(cfg.Subjects, want) || cfg.Description != "mine" || cfg.MaxMsgs != 12345 || cfg.Duplicates < 24*time.Hour || !cfg.AllowDirect {
 		t.Errorf("stream: %+v", cfg)
 	}
 	if n := out.count("updated the stream"); n != 1 {

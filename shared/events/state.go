@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,27 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// Requested reports whether an event with this Nats-Msg-Id was stored on a
-// subject at the given time or later. The stream's own memory of ids ends with
-// its duplicate window; this looks at the events.
-func (b *Bus) Requested(ctx context.Context, subject, id string, since time.Time) (bool, error) {
-	cfg := b.ordered(FromTime(since), subject)
-	cfg.HeadersOnly = true
-	_, err := b.walk(ctx, cfg, true, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
-		if msg.Headers().Get(jetstream.MsgIDHeader) == id {
-			return errStop
-		}
-		return nil
-	})
-	if errors.Is(err, errStop) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for request %s: %w", id, err)
-	}
-	return false, nil
-}
 
 // StreamCreated returns when the stream was made, in UTC: nothing was asked for
 // before that.

@@ -140,6 +140,11 @@ func (b *Bus) merge(have jetstream.StreamConfig) (jetstream.StreamConfig, bool) 
 	if have.Duplicates < window {
 		want.Duplicates, changed = window, true
 	}
+	if !have.AllowDirect {
+		// The services read single events this way; the other way takes more
+		// rights than they have.
+		want.AllowDirect, changed = true, true
+	}
 	// Never fewer: one service without the setting would take the copies away
 	// that the others rely on.
 	if b.cfg.Replicas > have.Replicas {

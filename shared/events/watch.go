@@ -11,9 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// errStop ends a walk through the stream from inside.
-var errStop = errors.New("stop")
-
 // Event is one event as the stream keeps it.
 type Event struct {
 	// Seq is its sequence number in the stream.
