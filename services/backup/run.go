@@ -26,7 +26,7 @@ type env struct {
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
 	parts, end, err := connect.Open(ctx, connect.Options{
-		Name: "backup", Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+		Name: events.Backup, Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names what could not be opened
@@ -70,7 +70,7 @@ func (b *backup) serve(ctx context.Context, bus *events.Bus) error {
 	g.Go(func() error { return a.run(gctx) })
 	g.Go(func() error {
 		return bus.Consume(gctx, events.Consumer{
-			Durable: "backup", Subjects: []string{events.BackupRequested}, Deliver: events.DeliverLast,
+			Durable: events.BackupDurable, Subjects: []string{events.BackupRequested}, Deliver: events.DeliverLast,
 			Handler: connect.Login("NIGHTSHARD_PRODUCTION", b.handle), Failed: b.failed, Retry: events.RetryAfter(b.cfg.RetryWait),
 		})
 	})

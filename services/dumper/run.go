@@ -24,7 +24,7 @@ type env struct {
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
 	parts, end, err := connect.Open(ctx, connect.Options{
-		Name: "dumper", Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+		Name: events.Dumper, Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names what could not be opened
@@ -62,14 +62,14 @@ func (p *dumper) serve(ctx context.Context, bus *events.Bus) error {
 	for _, m := range p.cfg.Measurements {
 		g.Go(func() error {
 			return bus.Consume(gctx, events.Consumer{
-				Durable: "dumper-" + events.Slug(m), Subjects: []string{events.RestoreCompleted}, Deliver: events.DeliverLast,
+				Durable: events.MeasurementDurable(m), Subjects: []string{events.RestoreCompleted}, Deliver: events.DeliverLast,
 				Handler: connect.Login(login, p.inTurn(p.onRestore(m))), Failed: p.failed(m), Retry: events.RetryAfter(p.cfg.RetryWait),
 			})
 		})
 	}
 	g.Go(func() error {
 		return bus.Consume(gctx, events.Consumer{
-			Durable: "dumper", Subjects: []string{events.DumpRequested}, Deliver: events.DeliverLast,
+			Durable: events.DumperDurable, Subjects: []string{events.DumpRequested}, Deliver: events.DeliverLast,
 			Handler: connect.Login(login, p.inTurn(p.onRequest)), Failed: p.failed(""), Retry: events.RetryAfter(p.cfg.RetryWait),
 		})
 	})

@@ -23,7 +23,7 @@ type env struct {
 // run wires the service and works until ctx ends.
 func run(ctx context.Context, e env) error {
 	parts, end, err := connect.Open(ctx, connect.Options{
-		Name: "restore", Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+		Name: events.Restore, Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names what could not be opened
@@ -36,7 +36,7 @@ func run(ctx context.Context, e env) error {
 	r.store, r.log = parts.Store, parts.Log
 	parts.Log.Info().Str("database", e.cfg.Database).Str("intermediary", e.cfg.URL).Str("mode", e.cfg.Mode).Msg("waiting for events")
 	return parts.Bus.Consume(ctx, events.Consumer{ //nolint:wrapcheck // it names the consumer
-		Durable: "restore", Subjects: []string{events.BackupCompleted, events.RestoreRequested}, Deliver: events.DeliverLast,
+		Durable: events.RestoreDurable, Subjects: []string{events.BackupCompleted, events.RestoreRequested}, Deliver: events.DeliverLast,
 		Handler: connect.Login("NIGHTSHARD_INTERMEDIARY", r.handle), Failed: r.failed, Retry: events.RetryAfter(e.cfg.RetryWait),
 	})
 }

@@ -66,7 +66,8 @@ func Bus(ctx context.Context, c service.Common, name string, log zerolog.Logger)
 	bus, err := events.Connect(ctx, events.Config{
 		URL: c.URL, Creds: c.Creds, User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey,
 		CA: c.CA, Cert: c.Cert, Key: c.Key,
-		Name: "nightshard-" + name, Prefix: c.SubjectPrefix, Database: c.Database, Replicas: c.Replicas, AckWait: c.AckWait, Log: log,
+		Name: "nightshard-" + name, InboxPrefix: events.InboxPrefix(name), Prefix: c.SubjectPrefix,
+		Database: c.Database, Replicas: c.Replicas, AckWait: c.AckWait, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open bus: %w", err)

@@ -35,7 +35,8 @@ type Config struct {
 	NKey string
 	// CA, Cert and Key are files in PEM for TLS. Cert needs Key.
 	CA, Cert, Key string
-	// InboxPrefix is the subject below which answers arrive. Empty: _INBOX.
+	// InboxPrefix is the subject below which answers arrive, without Prefix.
+	// Empty: that of the operators, see [InboxPrefix].
 	InboxPrefix string
 	// Name of the client in the server's lists. Empty: nightshard.
 	Name string
@@ -64,6 +65,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AckWait <= 0 {
 		c.AckWait = defaultAckWait
+	}
+	if c.InboxPrefix == "" {
+		c.InboxPrefix = InboxPrefix(Operators)
 	}
 	return c
 }

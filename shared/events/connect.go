@@ -24,6 +24,7 @@ func (b *Bus) dial() error {
 func (b *Bus) options() ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name(b.cfg.Name),
+		nats.CustomInboxPrefix(b.prefix + b.cfg.InboxPrefix),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
@@ -35,9 +36,6 @@ func (b *Bus) options() ([]nats.Option, error) {
 		nats.ReconnectBufSize(-1),
 	}
 	opts = append(opts, b.handlers()...)
-	if b.cfg.InboxPrefix != "" {
-		opts = append(opts, nats.CustomInboxPrefix(b.cfg.InboxPrefix))
-	}
 	opts = append(opts, b.tlsOptions()...)
 	return b.withCredentials(opts)
 }
