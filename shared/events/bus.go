@@ -26,6 +26,7 @@ type Bus struct {
 	away     atomic.Bool
 	closed   chan struct{}
 	progress *progressSender
+	denials  denials
 	stop     sync.Once
 }
 
@@ -56,6 +57,7 @@ func newBus(cfg Config) *Bus {
 		stream:   cfg.streamName(),
 		failures: make(chan error, 1),
 		closed:   make(chan struct{}),
+		denials:  newDenials(),
 	}
 	// check has parsed it already.
 	b.url, _ = redact(cfg.URL)
@@ -113,9 +115,4 @@ func (b *Bus) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("drain NATS connection: %w", ctx.Err())
 	}
-}
-
-// call bounds one request to the server.
-func call(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, callTimeout)
 }

@@ -85,19 +85,30 @@ func (b *Bus) handlers() []nats.Option {
 			b.log.Warn().Err(err).Str("nats", b.url).Msg("NATS connection lost, trying again until it is back")
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.refused(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			event := b.log.Error().Err(err)
-			if sub != nil {
-				event = event.Str("subject", sub.Subject)
-			}
-			event.Msg("NATS reported an error")
-		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { b.reported(sub, err) }),
 		nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
 	}
 }
 
+// reported takes an error that belongs to no call. Whoever waits for the answer
+// that a refusal stands for tells it; the others are logged.
+func (b *Bus) reported(sub *nats.Subscription, err error) {
+	if refusal, ok := b.violation(err); ok {
+		if b.denied(refusal) {
+			b.log.Error().Err(refusal).Msg("NATS denied something")
+		}
+		return
+	}
+	event := b.log.Error().Err(err)
+	if sub != nil {
+		event = event.Str("subject", sub.Subject)
+	}
+	event.Msg("NATS reported an error")
+}
+
 func (b *Bus) connected(conn *nats.Conn) {
 	b.away.Store(false)
+	b.allowedAgain()
 	b.log.Info().Str("nats", conn.ConnectedAddr()).Str("server", conn.ConnectedServerName()).Msg("connected to NATS")
 }
 

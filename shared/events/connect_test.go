@@ -159,27 +159,6 @@ func TestConnectWaitsForAServerThatComesLater(t *testing.T) {
 	}
 }
 
-func TestPermissionDenialsReachTheLog(t *testing.T) {
-	t.Parallel()
-	srv := startNATS(t, func(o *server.Options) {
-		o.Users = []*server.User{
-			{Username: "admin", Password: "a"},
-			{Username: "reader", Password: "r", Permissions: &server.Permissions{
-				Publish: &server.SubjectPermission{Deny: []string{"backup.requested"}},
-			}},
-		}
-	})
-	connect(t, srv.URL, func(c *events.Config) { c.User, c.Password = "admin", "a" })
-	var out logs
-	bus := connect(t, srv.URL, logTo(&out), func(c *events.Config) { c.User, c.Password = "reader", "r" })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if _, err := bus.Publish(ctx, events.BackupRequested, &nightshardv1.BackupRequested{}, ""); err == nil {
-		t.Error("published without permission")
-	}
-	eventually(t, "denial in the log", func() bool { return out.count("Permissions Violation") > 0 })
-}
-
 func streamConfig(t *testing.T, js jetstream.JetStream, name string) jetstream.StreamConfig {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), name)

@@ -33,23 +33,33 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 
 // ready waits until the durable is there. It returns nil when ctx ended.
 func (w *worker) ready(ctx context.Context) (jetstream.Consumer, error) {
-	for warned := false; ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		cons, err := w.ensure(ctx)
 		switch {
 		case err == nil:
 			return cons, nil
 		case w.bus.conn.IsClosed():
 			return nil, fmt.Errorf("%w: %w", ErrClosed, err)
-		case !transient(err):
+		case !transient(err) && !errors.Is(err, ErrDenied):
 			return nil, err
-		case !warned && ctx.Err() == nil && w.bus.conn.IsConnected():
-			// While the connection is lost, that was logged already.
-			w.bus.log.Warn().Err(err).Str("durable", w.Durable).Msg("cannot take events, trying again")
-			warned = true
+		default:
+			w.tell(ctx, err)
 		}
 		_ = pause(ctx, w.bus.retryPause())
 	}
 	return nil, nil
+}
+
+// tell logs why no event can be taken, once. While the connection is lost, that
+// was logged already. A refusal does not end the service: its other durables may
+// be allowed, and an operator can mend it while the service runs.
+func (w *worker) tell(ctx context.Context, err error) {
+	text := err.Error()
+	if ctx.Err() != nil || !w.bus.conn.IsConnected() || w.told == text {
+		return
+	}
+	w.told = text
+	w.bus.log.Warn().Err(err).Str("durable", w.Durable).Msg("cannot take events, trying again")
 }
 
 // serve takes events until something is wrong with the durable or ctx ends.
@@ -57,13 +67,18 @@ func (w *worker) serve(ctx context.Context, cons jetstream.Consumer) {
 	for ctx.Err() == nil {
 		msg, err := w.fetch(ctx)
 		if err == nil {
+			w.told = ""
 			w.handle(ctx, msg)
 			continue
 		}
 		if errors.Is(err, errNoEvent) {
+			w.told = ""
 			err = w.refresh(ctx, cons)
 		}
 		if err != nil && ctx.Err() == nil {
+			if errors.Is(err, ErrDenied) {
+				w.tell(ctx, err)
+			}
 			w.bus.log.Debug().Err(err).Str("durable", w.Durable).Msg("fetch ended")
 			_ = pause(ctx, w.bus.retryPause())
 			return
@@ -73,11 +88,11 @@ func (w *worker) serve(ctx context.Context, cons jetstream.Consumer) {
 
 // refresh notes how far the replicas have come together.
 func (w *worker) refresh(ctx context.Context, cons jetstream.Consumer) error {
-	ctx, cancel := call(ctx)
+	ctx, cancel := w.bus.call(ctx, w.bus.api("CONSUMER.INFO", w.Durable))
 	defer cancel()
 	info, err := cons.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("inspect durable %s: %w", w.Durable, err)
+		return fmt.Errorf("inspect durable %s: %w", w.Durable, explain(ctx, err))
 	}
 	w.remember(info)
 	return nil

@@ -123,6 +123,8 @@ type worker struct {
 	// far as this process knows; 0 before the durable was first seen. If someone
 	// removes the durable, the new one begins here, so that no event is lost.
 	resume uint64
+	// told is the last reason that was logged for not taking events.
+	told string
 }
 
 // ensure loads the durable, or creates it.
@@ -142,11 +144,11 @@ func (w *worker) ensure(ctx context.Context) (jetstream.Consumer, error) {
 }
 
 func (w *worker) load(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := call(ctx)
+	ctx, cancel := w.bus.call(ctx, w.bus.api("CONSUMER.INFO", w.Durable))
 	defer cancel()
 	cons, err := w.bus.js.Consumer(ctx, w.bus.stream, w.Durable)
 	if err != nil {
-		return nil, fmt.Errorf("load durable %s: %w", w.Durable, err)
+		return nil, fmt.Errorf("load durable %s: %w", w.Durable, explain(ctx, err))
 	}
 	return cons, nil
 }
@@ -160,7 +162,7 @@ func (w *worker) create(ctx context.Context) (jetstream.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	bounded, cancel := call(ctx)
+	bounded, cancel := w.bus.call(ctx, w.bus.api("CONSUMER.CREATE", w.Durable))
 	defer cancel()
 	cons, err := w.bus.js.CreateConsumer(bounded, w.bus.stream, cfg)
 	if errors.Is(err, jetstream.ErrConsumerExists) {
@@ -168,7 +170,7 @@ func (w *worker) create(ctx context.Context) (jetstream.Consumer, error) {
 		return w.load(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create durable %s: %w", w.Durable, err)
+		return nil, fmt.Errorf("create durable %s: %w", w.Durable, explain(bounded, err))
 	}
 	return cons, nil
 }
@@ -226,7 +228,7 @@ func (w *worker) startAt(ctx context.Context, cfg jetstream.ConsumerConfig) (jet
 }
 
 func (w *worker) newest(ctx context.Context, stream jetstream.Stream) (uint64, error) {
-	ctx, cancel := call(ctx)
+	ctx, cancel := w.bus.call(ctx, w.bus.reads()...)
 	defer cancel()
 	for _, subject := range w.Subjects {
 		msg, err := stream.GetLastMsgForSubject(ctx, w.bus.prefix+subject)
@@ -234,7 +236,7 @@ func (w *worker) newest(ctx context.Context, stream jetstream.Stream) (uint64, e
 		case err == nil:
 			return msg.Sequence, nil
 		case !errors.Is(err, jetstream.ErrMsgNotFound):
-			return 0, fmt.Errorf("find newest %s: %w", subject, err)
+			return 0, fmt.Errorf("find newest %s: %w", subject, explain(ctx, err))
 		}
 	}
 	return 0, nil
@@ -262,11 +264,11 @@ func (w *worker) adapt(ctx context.Context, cons jetstream.Consumer) (jetstream.
 	maps.Copy(have.Metadata, want.Metadata)
 	have.AckWait, have.MaxAckPending, have.MaxDeliver, have.BackOff = want.AckWait, want.MaxAckPending, want.MaxDeliver, nil
 	have.FilterSubject, have.FilterSubjects = want.FilterSubject, want.FilterSubjects
-	ctx, cancel := call(ctx)
+	ctx, cancel := w.bus.call(ctx, w.bus.api("CONSUMER.CREATE", w.Durable))
 	defer cancel()
 	cons, err := w.bus.js.UpdateConsumer(ctx, w.bus.stream, have)
 	if err != nil {
-		return nil, fmt.Errorf("update durable %s: %w", w.Durable, err)
+		return nil, fmt.Errorf("update durable %s: %w", w.Durable, explain(ctx, err))
 	}
 	return cons, nil
 }

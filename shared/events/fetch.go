@@ -52,13 +52,15 @@ func (w *worker) ask(ctx context.Context) (*nats.Msg, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // fetch names the durable
 	}
+	subject := w.bus.api("CONSUMER.MSG.NEXT", w.Durable)
+	ctx, end := w.bus.heed(ctx, subject)
+	defer end()
 	arrived := make(chan *nats.Msg, 16) // an event and some signs of life
 	inbox := conn.NewInbox()
 	sub, err := conn.ChanSubscribe(inbox, arrived)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // fetch names the durable
 	}
-	subject := fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", w.bus.stream, w.Durable)
 	if err := conn.PublishRequest(subject, inbox, body); err != nil {
 		_ = sub.Unsubscribe()
 		return nil, err //nolint:wrapcheck // fetch names the durable
@@ -102,7 +104,7 @@ func next(ctx context.Context, arrived <-chan *nats.Msg, restored <-chan nats.St
 			return nil, true, errSilent
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, true, ctx.Err()
+			return nil, true, explain(ctx, ctx.Err())
 		}
 	}
 }
@@ -132,7 +134,7 @@ func (w *worker) withdraw(sub *nats.Subscription, arrived <-chan *nats.Msg) *nat
 		_ = sub.Unsubscribe()
 		return nil
 	}
-	ctx, cancel := call(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	_ = w.bus.conn.FlushWithContext(ctx) // what came before an error counts all the same
 	for {
@@ -149,7 +151,7 @@ func (w *worker) withdraw(sub *nats.Subscription, arrived <-chan *nats.Msg) *nat
 
 // handOn gives an event that came too late to another replica at once.
 func (w *worker) handOn(msg *nats.Msg) {
-	ctx, cancel := call(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	err := w.bus.answer(ctx, msg.Reply, answerAgain)
 	w.bus.log.Info().Err(err).Str("durable", w.Durable).Msg("event handed on, it came while the service stops")

@@ -18,8 +18,10 @@ const (
 // answer sends an acknowledgement and waits until the server has it. Without
 // that wait a lost one would show only by the work being done twice.
 func (b *Bus) answer(ctx context.Context, reply, body string) error {
+	ctx, end := b.heed(ctx, reply)
+	defer end()
 	if _, err := b.conn.RequestWithContext(ctx, reply, []byte(body)); err != nil {
-		return fmt.Errorf("answer %q: %w", body, err)
+		return fmt.Errorf("answer %q: %w", body, explain(ctx, err))
 	}
 	return nil
 }

@@ -57,18 +57,18 @@ func foreign(name string) bool {
 }
 
 func (b *Bus) consumerPage(ctx context.Context, offset int) (*consumerPage, error) {
-	ctx, cancel := call(ctx)
+	ctx, cancel := b.call(ctx, b.api("CONSUMER.LIST"))
 	defer cancel()
-	msg, err := b.conn.RequestWithContext(ctx, "$JS.API.CONSUMER.LIST."+b.stream, fmt.Appendf(nil, `{"offset":%d}`, offset))
+	msg, err := b.conn.RequestWithContext(ctx, b.api("CONSUMER.LIST"), fmt.Appendf(nil, `{"offset":%d}`, offset))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // Consumers names the stream
+		return nil, explain(ctx, err) // Consumers names the stream
 	}
 	page := &consumerPage{}
 	if err := json.Unmarshal(msg.Data, page); err != nil {
 		return nil, fmt.Errorf("read list: %w", err)
 	}
 	if page.Error != nil {
-		return nil, page.Error
+		return nil, explain(ctx, page.Error)
 	}
 	return page, nil
 }

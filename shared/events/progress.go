@@ -32,7 +32,10 @@ func (b *Bus) Progress(msg *nightshardv1.Progress) {
 // read is left out.
 func (b *Bus) WatchProgress(ctx context.Context, fn func(*nightshardv1.Progress)) error {
 	arrived := make(chan *nats.Msg, 256)
-	sub, err := b.conn.ChanSubscribe(b.prefix+progressSubject+"*", arrived)
+	subject := b.prefix + progressSubject + "*"
+	heeded, end := b.heed(ctx, subject)
+	defer end()
+	sub, err := b.conn.ChanSubscribe(subject, arrived)
 	if err != nil {
 		return fmt.Errorf("watch progress: %w", err)
 	}
@@ -40,6 +43,11 @@ func (b *Bus) WatchProgress(ctx context.Context, fn func(*nightshardv1.Progress)
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-heeded.Done():
+			if ctx.Err() == nil {
+				return fmt.Errorf("watch progress: %w", context.Cause(heeded))
+			}
 			return nil
 		case <-b.closed:
 			return fmt.Errorf("watch progress: %w", ErrClosed)

@@ -35,7 +35,7 @@ func (b *Bus) Publish(ctx context.Context, subject string, msg proto.Message, id
 		return false, nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("publish %s: %w", subject, explain(b.unconfirmed(err)))
+		return 0, fmt.Errorf("publish %s: %w", subject, b.unconfirmed(err))
 	}
 	return seq, nil
 }
@@ -47,8 +47,13 @@ func (b *Bus) send(ctx context.Context, subject string, body []byte, id string) 
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	// wrapcheck: Publish adds the subject.
-	return b.js.PublishMsg(ctx, msg, opts...) //nolint:wrapcheck // Publish adds the subject
+	ctx, end := b.heed(ctx, msg.Subject)
+	defer end()
+	ack, err := b.js.PublishMsg(ctx, msg, opts...)
+	if err != nil {
+		return nil, explain(ctx, err)
+	}
+	return ack, nil
 }
 
 // unconfirmed tells a server that does not confirm from one that is away.
@@ -70,7 +75,7 @@ func (b *Bus) patiently(ctx context.Context, try func(context.Context) (again bo
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
 	defer cancel()
 	for {
-		bounded, done := call(ctx)
+		bounded, done := context.WithTimeout(ctx, callTimeout)
 		again, err := try(bounded)
 		done()
 		if err == nil || !again {

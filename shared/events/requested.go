@@ -63,17 +63,22 @@ func (b *Bus) firstSince(ctx context.Context, stream jetstream.Stream, subject s
 	return low, nil
 }
 
+// reads are the subjects on which single events are asked for.
+func (b *Bus) reads() []string {
+	return []string{b.api("DIRECT.GET"), b.api("STREAM.MSG.GET")}
+}
+
 // following is the first event of a subject with this sequence number or a later
 // one, nil if there is none.
 func (b *Bus) following(ctx context.Context, stream jetstream.Stream, subject string, seq uint64) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := call(ctx)
+	ctx, cancel := b.call(ctx, b.reads()...)
 	defer cancel()
 	msg, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(b.prefix+subject))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s from event %d on: %w", subject, seq, explain(err))
+		return nil, fmt.Errorf("read %s from event %d on: %w", subject, seq, explain(ctx, err))
 	}
 	return msg, nil
 }

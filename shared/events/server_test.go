@@ -249,3 +249,25 @@ func backupFailed(d *events.Delivery, _ error) proto.Message {
 func at(wait time.Duration) func(int) time.Duration {
 	return func(int) time.Duration { return wait }
 }
+
+// as connects a program with its user and inbox.
+func as(program, prefix string) func(*events.Config) {
+	return func(c *events.Config) {
+		c.User, c.Password, c.Prefix = program, program, prefix
+		c.InboxPrefix = events.InboxPrefix(program)
+	}
+}
+
+// follow runs what reads on until the test ends.
+func follow(t *testing.T, read func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- read(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := receive(t, "end of reading", done); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -50,7 +50,7 @@ type ConsumerState struct {
 func (b *Bus) Consumers(ctx context.Context) ([]ConsumerState, error) {
 	infos, err := b.durables(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list consumers of %s: %w", b.stream, explain(err))
+		return nil, fmt.Errorf("list consumers of %s: %w", b.stream, err)
 	}
 	var states []ConsumerState
 	for _, info := range infos {

@@ -72,17 +72,17 @@ func (b *Bus) ensureStream(ctx context.Context) error {
 }
 
 func (b *Bus) loadStream(ctx context.Context) (jetstream.Stream, error) {
-	ctx, cancel := call(ctx)
+	ctx, cancel := b.call(ctx, b.api("STREAM.INFO"))
 	defer cancel()
 	stream, err := b.js.Stream(ctx, b.stream)
 	if err != nil {
-		return nil, fmt.Errorf("load stream %s: %w", b.stream, explain(err))
+		return nil, fmt.Errorf("load stream %s: %w", b.stream, explain(ctx, err))
 	}
 	return stream, nil
 }
 
 func (b *Bus) createStream(ctx context.Context) (jetstream.Stream, error) {
-	bounded, cancel := call(ctx)
+	bounded, cancel := b.call(ctx, b.api("STREAM.CREATE"))
 	defer cancel()
 	stream, err := b.js.CreateStream(bounded, b.streamConfig())
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -90,16 +90,16 @@ func (b *Bus) createStream(ctx context.Context) (jetstream.Stream, error) {
 		return b.loadStream(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create stream %s: %w", b.stream, explain(err))
+		return nil, fmt.Errorf("create stream %s: %w", b.stream, explain(bounded, err))
 	}
 	return stream, nil
 }
 
 func (b *Bus) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	ctx, cancel := call(ctx)
+	ctx, cancel := b.call(ctx, b.api("STREAM.UPDATE"))
 	defer cancel()
 	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("update stream %s: %w", b.stream, explain(err))
+		return fmt.Errorf("update stream %s: %w", b.stream, explain(ctx, err))
 	}
 	b.log.Info().Str("stream", b.stream).Strs("subjects", cfg.Subjects).
 		Int("replicas", cfg.Replicas).Msg("updated the stream")
@@ -195,7 +195,11 @@ var errAway = errors.New("NATS is not connected")
 var errUnconfirmed = errors.New("NATS took the message and did not confirm it: look at the log of nats-server, " +
 	"and whether its disk is full; after a write error it must be restarted")
 
-func explain(err error) error {
+// explain says why a request with this context failed.
+func explain(ctx context.Context, err error) error {
+	if denied, ok := errors.AsType[*deniedError](context.Cause(ctx)); ok {
+		return denied
+	}
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return fmt.Errorf("%w (%w)", errAway, err)
 	}
@@ -210,7 +214,7 @@ func explain(err error) error {
 func transient(err error) bool {
 	for _, lasting := range []error{
 		nats.ErrConnectionClosed, nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrInvalidConnection,
-		jetstream.ErrNotPullConsumer, ErrUnknownSubject, errSettings, errStream,
+		jetstream.ErrNotPullConsumer, ErrUnknownSubject, ErrDenied, errSettings, errStream,
 	} {
 		if errors.Is(err, lasting) {
 			return false

@@ -61,8 +61,8 @@ func FromNow() Start { return Start{policy: jetstream.DeliverNewPolicy} }
 func FromLast() Start { return Start{policy: jetstream.DeliverLastPerSubjectPolicy} }
 
 // Watch calls fn for every event of the stream, in order, from start until ctx
-// ends, and then returns nil. An error of fn ends it and is returned. It
-// outlives restarts of NATS without missing or repeating an event.
+// ends, and then returns nil. An error of fn ends it and is returned, and so does
+// [ErrDenied]. It outlives restarts of NATS without missing or repeating an event.
 func (b *Bus) Watch(ctx context.Context, start Start, fn func(Event) error) error {
 	for ctx.Err() == nil {
 		next, err := b.walk(ctx, b.ordered(start, Subjects()...), false, b.eventCall(fn))
@@ -72,6 +72,8 @@ func (b *Bus) Watch(ctx context.Context, start Start, fn func(Event) error) erro
 			return fromFn.err
 		case b.conn.IsClosed():
 			return fmt.Errorf("watch events: %w", ErrClosed)
+		case errors.Is(err, ErrDenied):
+			return fmt.Errorf("watch events: %w", err)
 		case next > 0:
 			start = FromSeq(next)
 		}
@@ -151,10 +153,12 @@ func (b *Bus) walk(ctx context.Context, cfg jetstream.OrderedConsumerConfig, unt
 		return next, fmt.Errorf("read stream %s: %w", b.stream, err)
 	}
 	defer messages.Stop()
+	ctx, end := b.heed(ctx, b.api("CONSUMER.MSG.NEXT"))
+	defer end()
 	for {
 		msg, meta, err := nextMessage(ctx, messages)
 		if err != nil {
-			return next, fmt.Errorf("read stream %s: %w", b.stream, err)
+			return next, fmt.Errorf("read stream %s: %w", b.stream, explain(ctx, err))
 		}
 		if err := fn(msg, meta); err != nil {
 			return next, err
@@ -179,11 +183,11 @@ func nextMessage(ctx context.Context, messages jetstream.MessagesContext) (jetst
 }
 
 func (b *Bus) openOrdered(ctx context.Context, cfg jetstream.OrderedConsumerConfig) (jetstream.Consumer, *jetstream.ConsumerInfo, error) {
-	ctx, cancel := call(ctx)
+	ctx, cancel := b.call(ctx, b.api("CONSUMER.CREATE"))
 	defer cancel()
 	cons, err := b.js.OrderedConsumer(ctx, b.stream, cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open stream %s: %w", b.stream, explain(err))
+		return nil, nil, fmt.Errorf("open stream %s: %w", b.stream, explain(ctx, err))
 	}
 	info := cons.CachedInfo()
 	if info == nil {
