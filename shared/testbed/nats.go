@@ -19,6 +19,9 @@ type NATSOptions struct {
 	SyncAlways bool
 	// User and Password, or Token, are asked from clients when they are set.
 	User, Password, Token string
+	// Config is a file of nats-server's own configuration to begin with. User and
+	// Password then are what Connect logs in with.
+	Config string
 	// Process runs the server as a process of its own, which Kill ends without
 	// a warning. It is an open server: no credentials, no Configure.
 	Process bool
@@ -98,7 +101,10 @@ func (n *NATSServer) Start() {
 }
 
 func (n *NATSServer) start() (*server.Server, error) {
-	opts := n.options()
+	opts, err := n.options()
+	if err != nil {
+		return nil, err
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("make server: %w", err)
@@ -113,17 +119,21 @@ func (n *NATSServer) start() (*server.Server, error) {
 	return srv, nil
 }
 
-func (n *NATSServer) options() *server.Options {
-	opts := &server.Options{
-		Host: "127.0.0.1", Port: n.port, NoSigs: true,
-		JetStream: true, StoreDir: n.StoreDir, SyncAlways: n.opts.SyncAlways,
-		Username: n.opts.User, Password: n.opts.Password, Authorization: n.opts.Token,
-		LogFile: n.LogFile, Logtime: true,
+func (n *NATSServer) options() (*server.Options, error) {
+	opts := &server.Options{Username: n.opts.User, Password: n.opts.Password, Authorization: n.opts.Token}
+	if n.opts.Config != "" {
+		var err error
+		if opts, err = server.ProcessConfigFile(n.opts.Config); err != nil {
+			return nil, fmt.Errorf("read %s: %w", n.opts.Config, err)
+		}
 	}
+	opts.Host, opts.Port, opts.NoSigs = "127.0.0.1", n.port, true
+	opts.JetStream, opts.StoreDir, opts.SyncAlways = true, n.StoreDir, n.opts.SyncAlways
+	opts.LogFile, opts.Logtime = n.LogFile, true
 	if n.opts.Configure != nil {
 		n.opts.Configure(opts)
 	}
-	return opts
+	return opts, nil
 }
 
 // Shutdown stops the server and waits. A second call does nothing.
