@@ -354,3 +354,30 @@ func chain(t *testing.T, srv *testbed.NATSServer, prefix string) {
 		t.Errorf("%d dumps", len(got))
 	}
 }
+
+// A service may not change the stream: it says who can, and after that it starts.
+func TestStreamThatHasToChangeIsChangedByOperators(t *testing.T) {
+	t.Parallel()
+	srv := withUsers(t, events.AccessOptions{})
+	admin, err := jetstream.New(raw(t, srv.URL, "admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := jetstream.StreamConfig{Name: "NIGHTSHARD", Subjects: events.Subjects()[:8]}
+	if _, err := admin.CreateStream(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	cfg := events.Config{URL: srv.URL}
+	as(events.Restore, "")(&cfg)
+	text := refusal(t, patience, cfg)
+	for _, want := range []string{`"restore" may not publish to "$JS.API.STREAM.UPDATE.NIGHTSHARD"`, "nightshard status", "operators"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s: lacks %s", text, want)
+		}
+	}
+	connect(t, srv.URL, as(events.Operators, ""))
+	connect(t, srv.URL, as(events.Restore, ""))
+	if got := streamConfig(t, admin, "NIGHTSHARD"); !slices.Equal(got.Subjects, events.Subjects()) {
+		t.Errorf("subjects %v", got.Subjects)
+	}
+}

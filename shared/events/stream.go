@@ -98,8 +98,14 @@ func (b *Bus) createStream(ctx context.Context) (jetstream.Stream, error) {
 func (b *Bus) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	ctx, cancel := b.call(ctx, b.api("STREAM.UPDATE"))
 	defer cancel()
-	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("update stream %s: %w", b.stream, explain(ctx, err))
+	_, err := b.js.UpdateStream(ctx, cfg)
+	if err = explain(ctx, err); errors.Is(err, ErrDenied) {
+		return fmt.Errorf("update stream %s (subjects %s; replicas %d): %w; services may not change the stream: as operators "+
+			"run nightshard status, or nats stream edit %s for another number of replicas",
+			b.stream, strings.Join(cfg.Subjects, " "), cfg.Replicas, err, b.stream)
+	}
+	if err != nil {
+		return fmt.Errorf("update stream %s: %w", b.stream, err)
 	}
 	b.log.Info().Str("stream", b.stream).Strs("subjects", cfg.Subjects).
 		Int("replicas", cfg.Replicas).Msg("updated the stream")
@@ -195,8 +201,11 @@ var errAway = errors.New("NATS is not connected")
 var errUnconfirmed = errors.New("NATS took the message and did not confirm it: look at the log of nats-server, " +
 	"and whether its disk is full; after a write error it must be restarted")
 
-// explain says why a request with this context failed.
+// explain says why a request with this context failed, nil if it did not.
 func explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if denied, ok := errors.AsType[*deniedError](context.Cause(ctx)); ok {
 		return denied
 	}
