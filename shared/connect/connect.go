@@ -59,16 +59,29 @@ func SwiftConfig(vars map[string]string) (swift.Config, error) {
 	return cfg, nil
 }
 
-// Bus connects to NATS and sees to the stream.
-func Bus(ctx context.Context, c service.Common, name string, log zerolog.Logger) (*events.Bus, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	bus, err := events.Connect(ctx, events.Config{
+// busConfig takes the settings of NATS. Its error is a *service.ConfigError.
+func busConfig(c service.Common, name string, log zerolog.Logger) (events.Config, error) {
+	cfg := events.Config{
 		URL: c.URL, Creds: c.Creds, User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey,
 		CA: c.CA, Cert: c.Cert, Key: c.Key,
 		Name: "nightshard-" + name, InboxPrefix: events.InboxPrefix(name), Prefix: c.SubjectPrefix,
 		Database: c.Database, Replicas: c.Replicas, AckWait: c.AckWait, Log: log,
-	})
+	}
+	if problems := cfg.Problems(); len(problems) > 0 {
+		return cfg, &service.ConfigError{Problems: problems}
+	}
+	return cfg, nil
+}
+
+// Bus connects to NATS and sees to the stream.
+func Bus(ctx context.Context, c service.Common, name string, log zerolog.Logger) (*events.Bus, error) {
+	cfg, err := busConfig(c, name, log)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	bus, err := events.Connect(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open bus: %w", err)
 	}
@@ -111,6 +124,10 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	log, err := service.NewLogger(o.Logs, o.Name, o.Common.LogLevel, o.Common.LogFormat)
 	if err != nil {
 		return nil, nil, &service.ConfigError{Problems: []string{err.Error()}}
+	}
+	// A wrong setting must not show only after Swift was waited for.
+	if _, err := busConfig(o.Common, o.Name, log); err != nil {
+		return nil, nil, err
 	}
 	store, err := Store(ctx, o.Vars, o.Common, log)
 	if err != nil {

@@ -24,10 +24,13 @@ type Bus struct {
 	js       jetstream.JetStream
 	failures chan error // why the last connection attempt failed
 	away     atomic.Bool
-	closed   chan struct{}
-	progress *progressSender
-	denials  denials
-	stop     sync.Once
+	// certAsked says that the server wanted a client certificate just now, and
+	// untrusted that a connection without trust was logged.
+	certAsked, untrusted atomic.Bool
+	closed               chan struct{}
+	progress             *progressSender
+	denials              denials
+	stop                 sync.Once
 }
 
 // Connect waits for the server and makes sure of the stream. ctx bounds both;

@@ -72,30 +72,44 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check reports every setting that cannot work.
-func (c Config) check() error {
-	var wrong []error
+// Problems are what is wrong with the settings, and with the files that they
+// name, each with what to do. None holds a secret.
+func (c Config) Problems() []string {
+	return append(c.withDefaults().wordProblems(), c.fileProblems(time.Now())...)
+}
+
+// wordProblems are what is wrong with the settings by themselves.
+func (c Config) wordProblems() []string {
+	var wrong []string
 	if c.Prefix != "" {
 		for token := range strings.SplitSeq(c.Prefix, ".") {
 			if !isSlug(token) {
-				wrong = append(wrong, fmt.Errorf("subject prefix %q: use tokens of A-Z a-z 0-9 _ - joined by dots", c.Prefix))
+				wrong = append(wrong, fmt.Sprintf("NIGHTSHARD_SUBJECT_PREFIX is %q, want tokens of A-Z a-z 0-9 _ - joined by dots", c.Prefix))
 				break
 			}
 		}
 	}
 	if (c.Cert == "") != (c.Key == "") {
-		wrong = append(wrong, errors.New("a client certificate and its key are needed together"))
+		wrong = append(wrong, "of NATS_CERT and NATS_KEY one is set: a client certificate and its key are needed together")
 	}
 	if c.Password != "" && c.User == "" {
-		wrong = append(wrong, errors.New("a password is set without a user"))
+		wrong = append(wrong, "NATS_PASSWORD is set without a user: set NATS_USER too")
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {
-		wrong = append(wrong, fmt.Errorf("stream replicas %d: use 1, 3 or 5", c.Replicas))
+		wrong = append(wrong, fmt.Sprintf("NIGHTSHARD_STREAM_REPLICAS is %d, want 1, 3 or 5", c.Replicas))
 	}
 	if _, err := redact(c.URL); err != nil {
-		wrong = append(wrong, err)
+		wrong = append(wrong, err.Error())
 	}
-	return errors.Join(wrong...)
+	return wrong
+}
+
+// check reports every setting that cannot work.
+func (c Config) check() error {
+	if problems := c.Problems(); len(problems) > 0 {
+		return errors.New(strings.Join(problems, "\n"))
+	}
+	return nil
 }
 
 // streamName is NIGHTSHARD, or NIGHTSHARD_PREFIX.
@@ -122,7 +136,7 @@ func redact(list string) (string, error) {
 		}
 		u, err := url.Parse(one)
 		if err != nil || u.Host == "" {
-			return "", errors.New("the NATS URL cannot be read: use nats://HOST:PORT, with special characters of a password percent-encoded")
+			return "", errors.New("the NATS URL in NATS_URL cannot be read: use nats://HOST:PORT, with special characters of a password percent-encoded")
 		}
 		clean = append(clean, (&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
 	}

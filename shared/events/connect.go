@@ -18,7 +18,24 @@ func (b *Bus) dial() error {
 		return fmt.Errorf("set up NATS connection to %s: %w", b.url, err)
 	}
 	b.conn = conn
+	go b.hearRefusals(conn.StatusChanged(nats.RECONNECTING))
 	return nil
+}
+
+// hearRefusals takes the attempts that failed after the server had answered: the
+// client has no handler for those.
+func (b *Bus) hearRefusals(failed chan nats.Status) {
+	defer b.conn.RemoveStatusListener(failed)
+	for {
+		select {
+		case <-b.closed:
+			return
+		case <-failed:
+			if err := b.conn.LastError(); err != nil && !b.conn.IsClosed() {
+				b.refused(err)
+			}
+		}
+	}
 }
 
 func (b *Bus) options() ([]nats.Option, error) {
@@ -60,17 +77,6 @@ func (b *Bus) withCredentials(opts []nats.Option) ([]nats.Option, error) {
 	return append(opts, nkey), nil
 }
 
-func (b *Bus) tlsOptions() []nats.Option {
-	var opts []nats.Option
-	if b.cfg.CA != "" {
-		opts = append(opts, nats.RootCAs(b.cfg.CA))
-	}
-	if b.cfg.Cert != "" {
-		opts = append(opts, nats.ClientCert(b.cfg.Cert, b.cfg.Key))
-	}
-	return opts
-}
-
 // handlers log what happens to the connection. A refused publish or subscribe
 // reaches the caller as a time-out only; its reason comes to the ErrorHandler.
 func (b *Bus) handlers() []nats.Option {
@@ -108,12 +114,14 @@ func (b *Bus) reported(sub *nats.Subscription, err error) {
 
 func (b *Bus) connected(conn *nats.Conn) {
 	b.away.Store(false)
+	b.untrusted.Store(false)
 	b.allowedAgain()
 	b.log.Info().Str("nats", conn.ConnectedAddr()).Str("server", conn.ConnectedServerName()).Msg("connected to NATS")
 }
 
 // refused keeps the reason for whoever waits, and logs the first of a row.
 func (b *Bus) refused(err error) {
+	err = b.cfg.explainTLS(err, b.certAsked.Swap(false))
 	select {
 	case <-b.failures: //nolint:errcheck // an older reason, replaced below
 	default:
@@ -122,7 +130,10 @@ func (b *Bus) refused(err error) {
 	case b.failures <- err:
 	default:
 	}
-	if !b.away.Swap(true) {
+	first := !b.away.Swap(true)
+	// Of a connection that was lost only the loss is logged, unless waiting does
+	// not mend it.
+	if first || (errors.Is(err, errTLS) && !b.untrusted.Swap(true)) {
 		b.log.Warn().Err(err).Str("nats", b.url).Msg("NATS does not answer, trying again until it does")
 	}
 }
@@ -132,6 +143,7 @@ func (b *Bus) awaitConnection(ctx context.Context) error {
 	changed := b.conn.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer b.conn.RemoveStatusListener(changed)
 	reason := errors.New("no answer")
+	untrusted := 0 // in a row: of several servers another one may be trusted
 	for !b.conn.IsConnected() {
 		select {
 		case <-ctx.Done():
@@ -139,6 +151,14 @@ func (b *Bus) awaitConnection(ctx context.Context) error {
 		case reason = <-b.failures:
 			if credentialsRefused(reason) {
 				return fmt.Errorf("%w: check NATS_CREDS, NATS_NKEY, NATS_TOKEN or NATS_USER and NATS_PASSWORD", reason)
+			}
+			if untrusted++; !errors.Is(reason, errTLS) {
+				untrusted = 0
+			}
+			// Once more than there are servers: one that stops just then hangs up as
+			// one does that refuses a certificate.
+			if untrusted > len(b.conn.Servers()) {
+				return reason
 			}
 		case <-changed:
 			if b.conn.IsClosed() {

@@ -2,9 +2,6 @@ package events_test
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/pem"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,17 +49,17 @@ func TestUnreachableServerIsNamedWithoutItsPassword(t *testing.T) {
 func TestWrongSettingsAreToldAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]events.Config{
-		"subject prefix":  {Prefix: "a..b"},
-		"prefix \"a.\"":   {Prefix: "a."},
-		"prefix \"a b\"":  {Prefix: "a b"},
-		"prefix \"a.*\"":  {Prefix: "a.*"},
-		"replicas":        {Replicas: 7},
-		"certificate":     {Cert: "x"},
-		"without a user":  {Password: "s3cret"},
-		"NATS URL":        {URL: "nats://u:s3cret%zz@host:4222"},
-		"URL cannot":      {URL: "nats://"},
-		"/nowhere/seed":   {NKey: "/nowhere/seed"},
-		"/nowhere/ca.pem": {CA: "/nowhere/ca.pem"},
+		"SUBJECT_PREFIX":    {Prefix: "a..b"},
+		"PREFIX is \"a.\"":  {Prefix: "a."},
+		"PREFIX is \"a b\"": {Prefix: "a b"},
+		"PREFIX is \"a.*\"": {Prefix: "a.*"},
+		"STREAM_REPLICAS":   {Replicas: 7},
+		"certificate":       {Cert: "x"},
+		"without a user":    {Password: "s3cret"},
+		"NATS URL":          {URL: "nats://u:s3cret%zz@host:4222"},
+		"URL cannot":        {URL: "nats://"},
+		"/nowhere/seed":     {NKey: "/nowhere/seed"},
+		"/nowhere/ca.pem":   {CA: "/nowhere/ca.pem"},
 	} {
 		text := refusal(t, time.Minute, cfg)
 		if !strings.Contains(text, name) || strings.Contains(text, "s3cret") {
@@ -105,24 +102,6 @@ func TestTokenAndNKeyAreAccepted(t *testing.T) {
 	}
 	withNKey := startNATS(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} })
 	connect(t, withNKey.URL, func(c *events.Config) { c.NKey = file })
-}
-
-func TestTLSIsCheckedAgainstTheCA(t *testing.T) {
-	t.Parallel()
-	web := httptest.NewTLSServer(nil) // for its certificate of 127.0.0.1
-	defer web.Close()
-	srv := startNATS(t, func(o *server.Options) {
-		o.TLS, o.TLSConfig = true, &tls.Config{Certificates: web.TLS.Certificates, MinVersion: tls.VersionTLS12}
-	})
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
-	if err := os.WriteFile(ca, block, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	connect(t, srv.URL, func(c *events.Config) { c.CA = ca })
-	if text := refusal(t, time.Second, events.Config{URL: srv.URL}); !strings.Contains(text, "certificate") {
-		t.Error(text)
-	}
 }
 
 func TestServerWithoutJetStreamIsExplained(t *testing.T) {

@@ -32,8 +32,8 @@ type AccessOptions struct {
 // Accesses lists the permissions of each program, the least with which it works.
 func Accesses(o AccessOptions) ([]Access, error) {
 	cfg := Config{Prefix: o.Prefix}.withDefaults()
-	if err := cfg.check(); err != nil {
-		return nil, fmt.Errorf("check subject prefix: %w", err)
+	if problems := cfg.wordProblems(); len(problems) > 0 {
+		return nil, fmt.Errorf("check subject prefix: %s", strings.Join(problems, "; "))
 	}
 	g := &granter{stream: cfg.streamName(), measurements: o.Measurements}
 	if o.Prefix != "" {
@@ -89,7 +89,7 @@ func (g *granter) operators() Access {
 			// Whoever reads the stream does it by a consumer of a new name.
 			g.api("CONSUMER.CREATE", "*"), g.api("CONSUMER.CREATE", "*", ">"),
 			g.api("CONSUMER.MSG.NEXT", "*"), g.api("CONSUMER.DELETE", "*"),
-			g.api("DIRECT.GET"), g.api("DIRECT.GET", ">"),
+			g.api("DIRECT.GET"), g.api("DIRECT.GET", ">"), g.api("STREAM.MSG.GET"),
 		},
 		Subscribe: []string{g.inbox(Operators), g.prefix + progressSubject + "*"},
 	}
