@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightshard/shared/events"
+	"nightshard/shared/service"
 	"nightshard/shared/testbed"
 )
 
@@ -27,7 +28,7 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{chain: &chain{}, servers: testbed.NewNATSCluster(t)}
-	h := buildAt(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}, c.servers.URL, 3)
+	h := buildAt(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}, service.NATS{URL: c.servers.URL}, 3)
 	// Without a leader an attempt fails within seconds, and an election takes up
 	// to nine of them: the five attempts must not be over by then.
 	c.mill = newMillIn(t, h, "NIGHTSHARD_ACK_WAIT="+chainAckWait.String(), "NIGHTSHARD_RETRY_WAIT=1s")

@@ -42,6 +42,8 @@ type house struct {
 	store objstore.Account
 	bus   *events.Bus
 	env   map[string]string
+	// login is the NATS user of the house itself.
+	login service.NATS
 	// patience bounds each wait for an event.
 	patience time.Duration
 
@@ -60,20 +62,21 @@ func build(t *testing.T, prod, inter testbed.InfluxOptions) *house {
 func buildOn(t *testing.T, prod, inter testbed.InfluxOptions, nats testbed.NATSOptions) *house {
 	t.Helper()
 	server := testbed.NATS(t, nats)
-	h := buildAt(t, prod, inter, server.URL, 1)
+	h := buildAt(t, prod, inter, service.NATS{URL: server.URL, User: nats.User, Password: nats.Password}, 1)
 	h.nats = server
 	return h
 }
 
 // buildAt is build at NATS servers that are there, with so many copies of the
 // stream.
-func buildAt(t *testing.T, prod, inter testbed.InfluxOptions, nats string, copies int) *house {
+func buildAt(t *testing.T, prod, inter testbed.InfluxOptions, login service.NATS, copies int) *house {
 	t.Helper()
 	h := &house{t: t, news: make(chan struct{}), patience: patience}
 	h.swift = testbed.Swift(t).Env
 	h.prod, h.inter = testbed.Influx(t, prod), testbed.Influx(t, inter)
+	h.login = login
 	h.prod.CreateDatabase(t, database)
-	h.settle(nats, copies)
+	h.settle(login.URL, copies)
 	h.connect()
 	return h
 }
@@ -111,8 +114,10 @@ func (h *house) connect() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	login := h.login
+	login.URL = h.env["NATS_URL"]
 	common := service.Common{
-		NATS: service.NATS{URL: h.env["NATS_URL"]}, Replicas: copies, SubjectPrefix: h.env["NIGHTSHARD_SUBJECT_PREFIX"],
+		NATS: login, Replicas: copies, SubjectPrefix: h.env["NIGHTSHARD_SUBJECT_PREFIX"],
 	}
 	if h.bus, err = connect.Bus(h.t.Context(), common, "e2e", zerolog.Nop()); err != nil {
 		h.t.Fatal(err)
