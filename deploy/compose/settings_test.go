@@ -22,7 +22,7 @@ func TestSettingsFileHasEverySettingAndNoOther(t *testing.T) {
 		}
 	}
 	// The image and the profile set these.
-	elsewhere := []string{"NATS_URL", "NIGHTSHARD_LISTEN", "NIGHTSHARD_STREAM_REPLICAS"}
+	elsewhere := []string{"NATS_URL", "NATS_USER", "NATS_PASSWORD", "NIGHTSHARD_LISTEN", "NIGHTSHARD_STREAM_REPLICAS"}
 	for _, name := range settingsOfServices(t) {
 		if !slices.Contains(listed, name) && !slices.Contains(listed, name+"_FILE") && !slices.Contains(elsewhere, name) {
 			t.Errorf("%s is not in settings.env", name)

@@ -69,8 +69,8 @@ func parse(args []string, stdout io.Writer) (settings, error) {
 		s.users.Users[program] = name
 		return nil
 	})
-	f.StringVar(&s.users.Passwords, "include", "passwords.conf", "file of passwords that the users' file includes, by its place beside it; empty: they are in nats-server's environment")
-	f.StringVar(&s.secrets, "passwords", "", "make new passwords in this `folder`, and print nothing else: passwords.conf for nats-server, and a file for each program's NATS_PASSWORD_FILE")
+	f.StringVar(&s.users.Passwords, "include", passwordsFile, "file of passwords that the users' file includes, by its place beside it; empty: they are in nats-server's environment")
+	f.StringVar(&s.secrets, "passwords", "", "make new passwords in this `folder`, and print nothing else: nats_passwords.conf for nats-server, and a file for each program's NATS_PASSWORD_FILE")
 	if err := f.Parse(args); err != nil {
 		return s, err //nolint:wrapcheck // it names the flag
 	}

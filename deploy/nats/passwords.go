@@ -14,7 +14,7 @@ import (
 )
 
 // passwordsFile is what nats-server includes.
-const passwordsFile = "passwords.conf"
+const passwordsFile = "nats_passwords.conf"
 
 // makePasswords writes a new password for each user: by itself for the program,
 // and its hash for nats-server. Files that are there are not overwritten, since
