@@ -53,6 +53,11 @@ func TestWholeNightWithTheLeastPermissions(t *testing.T) {
 	for _, service := range []string{events.Backup, events.Restore, events.Dumper} {
 		h.start(service, login(service)...)
 	}
+	// The command does not wait for long for a service that nobody has started.
+	testbed.Eventually(t, patience, "all five durables", func() bool {
+		states, err := h.bus.Consumers(t.Context())
+		return err == nil && len(states) == 5
+	})
 	ops := maps.Clone(h.swift)
 	for _, pair := range append(login(events.Operators), "NATS_URL="+h.nats.URL, "NIGHTSHARD_DATABASE="+database) {
 		name, value, _ := strings.Cut(pair, "=")
