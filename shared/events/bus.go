@@ -119,3 +119,8 @@ func (b *Bus) Close(ctx context.Context) error {
 		return fmt.Errorf("drain NATS connection: %w", ctx.Err())
 	}
 }
+
+// call bounds one request to the server.
+func call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callTimeout)
+}

@@ -100,7 +100,7 @@ func (b *Bus) handlers() []nats.Option {
 // that a refusal stands for tells it; the others are logged.
 func (b *Bus) reported(sub *nats.Subscription, err error) {
 	if refusal, ok := b.violation(err); ok {
-		if b.denied(refusal) {
+		if b.handOut(refusal) {
 			b.log.Error().Err(refusal).Msg("NATS denied something")
 		}
 		return

@@ -92,7 +92,7 @@ func (w *worker) refresh(ctx context.Context, cons jetstream.Consumer) error {
 	defer cancel()
 	info, err := cons.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("inspect durable %s: %w", w.Durable, explain(ctx, err))
+		return fmt.Errorf("inspect durable %s: %w", w.Durable, explainCall(ctx, err))
 	}
 	w.remember(info)
 	return nil

@@ -148,7 +148,7 @@ func (w *worker) load(ctx context.Context) (jetstream.Consumer, error) {
 	defer cancel()
 	cons, err := w.bus.js.Consumer(ctx, w.bus.stream, w.Durable)
 	if err != nil {
-		return nil, fmt.Errorf("load durable %s: %w", w.Durable, explain(ctx, err))
+		return nil, fmt.Errorf("load durable %s: %w", w.Durable, explainCall(ctx, err))
 	}
 	return cons, nil
 }
@@ -170,7 +170,7 @@ func (w *worker) create(ctx context.Context) (jetstream.Consumer, error) {
 		return w.load(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create durable %s: %w", w.Durable, explain(bounded, err))
+		return nil, fmt.Errorf("create durable %s: %w", w.Durable, explainCall(bounded, err))
 	}
 	return cons, nil
 }
@@ -236,7 +236,7 @@ func (w *worker) newest(ctx context.Context, stream jetstream.Stream) (uint64, e
 		case err == nil:
 			return msg.Sequence, nil
 		case !errors.Is(err, jetstream.ErrMsgNotFound):
-			return 0, fmt.Errorf("find newest %s: %w", subject, explain(ctx, err))
+			return 0, fmt.Errorf("find newest %s: %w", subject, explainCall(ctx, err))
 		}
 	}
 	return 0, nil
@@ -268,7 +268,7 @@ func (w *worker) adapt(ctx context.Context, cons jetstream.Consumer) (jetstream.
 	defer cancel()
 	cons, err := w.bus.js.UpdateConsumer(ctx, w.bus.stream, have)
 	if err != nil {
-		return nil, fmt.Errorf("update durable %s: %w", w.Durable, explain(ctx, err))
+		return nil, fmt.Errorf("update durable %s: %w", w.Durable, explainCall(ctx, err))
 	}
 	return cons, nil
 }

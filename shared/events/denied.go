@@ -94,9 +94,9 @@ func (b *Bus) heed(ctx context.Context, subjects ...string) (context.Context, co
 	}
 }
 
-// denied hands a refusal to those who wait. It reports whether nobody did, and
+// handOut gives a refusal to those who wait. It reports whether nobody did, and
 // the same was not said before.
-func (b *Bus) denied(refusal *deniedError) (news bool) {
+func (b *Bus) handOut(refusal *deniedError) (news bool) {
 	d := &b.denials
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -155,8 +155,16 @@ func newDenials() denials {
 // like this.
 func (b *Bus) call(ctx context.Context, subjects ...string) (context.Context, context.CancelFunc) {
 	ctx, end := b.heed(ctx, subjects...)
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := call(ctx)
 	return ctx, func() { cancel(); end() }
+}
+
+// explainCall says why a request with this context failed, nil if it did not.
+func explainCall(ctx context.Context, err error) error {
+	if denied, ok := errors.AsType[*deniedError](context.Cause(ctx)); ok && err != nil {
+		return denied
+	}
+	return explain(err)
 }
 
 // api is the subject of a request to JetStream about the stream.

@@ -104,7 +104,7 @@ func next(ctx context.Context, arrived <-chan *nats.Msg, restored <-chan nats.St
 			return nil, true, errSilent
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, true, explain(ctx, ctx.Err())
+			return nil, true, explainCall(ctx, ctx.Err())
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (w *worker) withdraw(sub *nats.Subscription, arrived <-chan *nats.Msg) *nat
 		_ = sub.Unsubscribe()
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := call(context.Background())
 	defer cancel()
 	_ = w.bus.conn.FlushWithContext(ctx) // what came before an error counts all the same
 	for {
@@ -151,7 +151,7 @@ func (w *worker) withdraw(sub *nats.Subscription, arrived <-chan *nats.Msg) *nat
 
 // handOn gives an event that came too late to another replica at once.
 func (w *worker) handOn(msg *nats.Msg) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := call(context.Background())
 	defer cancel()
 	err := w.bus.answer(ctx, msg.Reply, answerAgain)
 	w.bus.log.Info().Err(err).Str("durable", w.Durable).Msg("event handed on, it came while the service stops")

@@ -185,7 +185,7 @@ func (j *job) settle(ctx context.Context, body string) error {
 }
 
 func (j *job) once(ctx context.Context, body string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := call(ctx)
 	defer cancel()
 	return j.bus.answer(ctx, j.reply, body)
 }

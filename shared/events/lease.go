@@ -21,7 +21,7 @@ func (b *Bus) answer(ctx context.Context, reply, body string) error {
 	ctx, end := b.heed(ctx, reply)
 	defer end()
 	if _, err := b.conn.RequestWithContext(ctx, reply, []byte(body)); err != nil {
-		return fmt.Errorf("answer %q: %w", body, explain(ctx, err))
+		return fmt.Errorf("answer %q: %w", body, explainCall(ctx, err))
 	}
 	return nil
 }

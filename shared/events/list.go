@@ -61,14 +61,14 @@ func (b *Bus) consumerPage(ctx context.Context, offset int) (*consumerPage, erro
 	defer cancel()
 	msg, err := b.conn.RequestWithContext(ctx, b.api("CONSUMER.LIST"), fmt.Appendf(nil, `{"offset":%d}`, offset))
 	if err != nil {
-		return nil, explain(ctx, err) // Consumers names the stream
+		return nil, explainCall(ctx, err) // Consumers names the stream
 	}
 	page := &consumerPage{}
 	if err := json.Unmarshal(msg.Data, page); err != nil {
 		return nil, fmt.Errorf("read list: %w", err)
 	}
 	if page.Error != nil {
-		return nil, explain(ctx, page.Error)
+		return nil, explainCall(ctx, page.Error)
 	}
 	return page, nil
 }

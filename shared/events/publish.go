@@ -51,7 +51,7 @@ func (b *Bus) send(ctx context.Context, subject string, body []byte, id string) 
 	defer end()
 	ack, err := b.js.PublishMsg(ctx, msg, opts...)
 	if err != nil {
-		return nil, explain(ctx, err)
+		return nil, explainCall(ctx, err)
 	}
 	return ack, nil
 }
@@ -75,7 +75,7 @@ func (b *Bus) patiently(ctx context.Context, try func(context.Context) (again bo
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
 	defer cancel()
 	for {
-		bounded, done := context.WithTimeout(ctx, callTimeout)
+		bounded, done := call(ctx)
 		again, err := try(bounded)
 		done()
 		if err == nil || !again {

@@ -78,7 +78,7 @@ func (b *Bus) following(ctx context.Context, stream jetstream.Stream, subject st
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s from event %d on: %w", subject, seq, explain(ctx, err))
+		return nil, fmt.Errorf("read %s from event %d on: %w", subject, seq, explainCall(ctx, err))
 	}
 	return msg, nil
 }

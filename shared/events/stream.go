@@ -76,7 +76,7 @@ func (b *Bus) loadStream(ctx context.Context) (jetstream.Stream, error) {
 	defer cancel()
 	stream, err := b.js.Stream(ctx, b.stream)
 	if err != nil {
-		return nil, fmt.Errorf("load stream %s: %w", b.stream, explain(ctx, err))
+		return nil, fmt.Errorf("load stream %s: %w", b.stream, explainCall(ctx, err))
 	}
 	return stream, nil
 }
@@ -90,7 +90,7 @@ func (b *Bus) createStream(ctx context.Context) (jetstream.Stream, error) {
 		return b.loadStream(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create stream %s: %w", b.stream, explain(bounded, err))
+		return nil, fmt.Errorf("create stream %s: %w", b.stream, explainCall(bounded, err))
 	}
 	return stream, nil
 }
@@ -99,7 +99,7 @@ func (b *Bus) updateStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	ctx, cancel := b.call(ctx, b.api("STREAM.UPDATE"))
 	defer cancel()
 	_, err := b.js.UpdateStream(ctx, cfg)
-	if err = explain(ctx, err); errors.Is(err, ErrDenied) {
+	if err = explainCall(ctx, err); errors.Is(err, ErrDenied) {
 		return fmt.Errorf("update stream %s (subjects %s; replicas %d): %w; services may not change the stream: as operators "+
 			"run nightshard status, or nats stream edit %s for another number of replicas",
 			b.stream, strings.Join(cfg.Subjects, " "), cfg.Replicas, err, b.stream)
@@ -201,14 +201,7 @@ var errAway = errors.New("NATS is not connected")
 var errUnconfirmed = errors.New("NATS took the message and did not confirm it: look at the log of nats-server, " +
 	"and whether its disk is full; after a write error it must be restarted")
 
-// explain says why a request with this context failed, nil if it did not.
-func explain(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	if denied, ok := errors.AsType[*deniedError](context.Cause(ctx)); ok {
-		return denied
-	}
+func explain(err error) error {
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return fmt.Errorf("%w (%w)", errAway, err)
 	}

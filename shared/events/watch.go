@@ -158,7 +158,7 @@ func (b *Bus) walk(ctx context.Context, cfg jetstream.OrderedConsumerConfig, unt
 	for {
 		msg, meta, err := nextMessage(ctx, messages)
 		if err != nil {
-			return next, fmt.Errorf("read stream %s: %w", b.stream, explain(ctx, err))
+			return next, fmt.Errorf("read stream %s: %w", b.stream, explainCall(ctx, err))
 		}
 		if err := fn(msg, meta); err != nil {
 			return next, err
@@ -187,7 +187,7 @@ func (b *Bus) openOrdered(ctx context.Context, cfg jetstream.OrderedConsumerConf
 	defer cancel()
 	cons, err := b.js.OrderedConsumer(ctx, b.stream, cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open stream %s: %w", b.stream, explain(ctx, err))
+		return nil, nil, fmt.Errorf("open stream %s: %w", b.stream, explainCall(ctx, err))
 	}
 	info := cons.CachedInfo()
 	if info == nil {
