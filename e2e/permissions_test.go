@@ -68,7 +68,8 @@ func TestWholeNightWithTheLeastPermissions(t *testing.T) {
 		{"request", "backup", "--day", day, "--follow"},
 		{"request", "restore", day, "--follow"},
 		{"request", "dump", "--measurement", "cpu", "--from", dayName(0), "--to", day, "--follow"},
-		{"status"}, {"list"},
+		{"status"},
+		{"list"},
 	} {
 		run(t, t.TempDir(), ops, testbed.Command(t, "./cmd/nightshard"), args...)
 	}
