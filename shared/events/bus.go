@@ -30,6 +30,7 @@ type Bus struct {
 	closed               chan struct{}
 	progress             *progressSender
 	denials              denials
+	onEnding             func(Ending)
 	stop                 sync.Once
 }
 

@@ -36,6 +36,7 @@ func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 	settleCtx := context.WithoutCancel(ctx)
 	switch {
 	case lease.lost.Load():
+		j.ended(OutcomeLost, err)
 		j.log(zerolog.WarnLevel, err).Msg("event lost while at work: NATS confirmed no heartbeat in time, the event comes again")
 	case err == nil:
 		j.complete(settleCtx)
@@ -101,6 +102,7 @@ func (j *job) complete(ctx context.Context) {
 			return
 		}
 	}
+	j.ended(OutcomeDone, nil, j.results...)
 	if err := j.settle(ctx, answerDone); err != nil {
 		j.log(zerolog.WarnLevel, err).Msg("event done, but NATS did not take the acknowledgement: the event comes again")
 		return
@@ -119,11 +121,13 @@ func (j *job) handBack(ctx context.Context, err error) {
 	if answerErr := j.once(ctx, answerAgain); answerErr != nil {
 		err = errors.Join(err, answerErr)
 	}
+	j.ended(OutcomeHandedBack, err)
 	j.log(zerolog.InfoLevel, err).Msg("event handed back, the service stops")
 }
 
 // retry leaves the event to a later attempt.
 func (j *job) retry(ctx context.Context, err error) {
+	j.ended(OutcomeRetry, err)
 	wait := j.Retry(j.Attempt)
 	body := fmt.Sprintf(`%s {"delay": %d}`, answerAgain, wait.Nanoseconds())
 	if answerErr := j.once(ctx, body); answerErr != nil {
@@ -134,26 +138,29 @@ func (j *job) retry(ctx context.Context, err error) {
 
 // fail says that the event is given up, and makes room for the next one.
 func (j *job) fail(ctx context.Context, err error) {
-	if publishErr := j.publishFailed(ctx, err); publishErr != nil {
+	published, publishErr := j.publishFailed(ctx, err)
+	if publishErr != nil {
 		j.retry(ctx, errors.Join(err, Step("publish failure", publishErr)))
 		return
 	}
+	j.ended(OutcomeFailed, err, published...)
 	if answerErr := j.settle(ctx, answerFinished); answerErr != nil {
 		err = errors.Join(err, answerErr)
 	}
 	j.log(zerolog.ErrorLevel, err).Msg("event given up")
 }
 
-func (j *job) publishFailed(ctx context.Context, cause error) error {
+// publishFailed returns the failed event, if there is one.
+func (j *job) publishFailed(ctx context.Context, cause error) ([]proto.Message, error) {
 	if j.Failed == nil {
-		return nil
+		return nil, nil
 	}
 	msg := j.buildFailed(cause)
 	if msg == nil {
-		return nil
+		return nil, nil
 	}
 	completeFailed(msg, cause, j.attempts())
-	return j.bus.publishResult(ctx, j.Delivery, msg)
+	return []proto.Message{msg}, j.bus.publishResult(ctx, j.Delivery, msg)
 }
 
 // attempts is how often the handler was called, or could have been.
