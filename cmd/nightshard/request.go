@@ -72,7 +72,7 @@ func (a *app) requestBackup() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&day, "day", "", "day that the backup carries, YYYY-MM-DD (default: the current one by the service's rule)")
-	cmd.Flags().BoolVar(&msg.Force, "force", false, "replace the finished backup of a past day")
+	cmd.Flags().BoolVar(&msg.Force, "force", false, "replace the finished backup of a past day; accept what NIGHTSHARD_UNUSUAL=fail refuses")
 	cmd.Flags().StringVar(&msg.Reason, "reason", "", "why, for people to read")
 	flags.add(cmd)
 	return cmd

@@ -233,6 +233,9 @@ func (r *dayReport) readDumps(ctx context.Context, store objstore.Account) error
 // warnings says what an operator should know before relying on the day.
 func (r *dayReport) warnings() {
 	warn := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
+	if r.Manifest != nil {
+		r.Warnings = append(r.Warnings, r.Manifest.Warnings...)
+	}
 	switch r.State {
 	case stateUnfinished:
 		warn("the backup is unfinished: the next request for this day finishes it (nightshard request backup --day %s)", r.Day)

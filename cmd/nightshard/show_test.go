@@ -38,6 +38,19 @@ func TestShowWarnsOfTheOldForm(t *testing.T) {
 		"Warning: 1 archive in the old scripts' form", "nightshard request restore 2016-05-25", "Drill: none")
 }
 
+func TestShowSaysWhatWasUnusual(t *testing.T) {
+	t.Parallel()
+	store := house(t)
+	m := fullDay(t, store, "2016-06-03")
+	m.Warnings = []string{`measurement "mem" vanished: it had 10 values on 2016-06-02`}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, store, "2016-06-03", night.ManifestObject(mustDay(t, "2016-06-03")), data, nil)
+	cli{store: store}.run(t, "show", "2016-06-03").done(t).shows(t, "State        finished\n", `Warning: measurement "mem" vanished`)
+}
+
 func TestShowWarnsOfAnUnfinishedAndOfAnEmptyDay(t *testing.T) {
 	t.Parallel()
 	cli{store: house(t)}.run(t, "show", "2016-06-04").done(t).shows(t, "unfinished", "nightshard request backup --day 2016-06-04")

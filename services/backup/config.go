@@ -22,6 +22,7 @@ type config struct {
 	Day        string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
 	FullEvery  int           `envconfig:"NIGHTSHARD_FULL_EVERY" default:"30" desc:"nights after which at the latest a shard is read again that did not change; meanwhile it is copied inside Swift. 1 reads all every night"`
+	Unusual    string        `envconfig:"NIGHTSHARD_UNUSUAL" default:"warn" desc:"what follows when a day differs from the one before in a way that retention does not explain: warn, or fail (a request with force accepts it)"`
 	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
 	CountPause time.Duration `envconfig:"NIGHTSHARD_COUNT_PAUSE" default:"0s" desc:"pause after each count query, to spare production"`
 }
@@ -31,6 +32,9 @@ func (c *config) Problems() []string {
 	problems := c.Common.Problems()
 	if _, err := night.ParseRule(c.Day); err != nil {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_DAY: %v", err))
+	}
+	if c.Unusual != unusualWarn && c.Unusual != unusualFail {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_UNUSUAL is %q, want %s or %s", c.Unusual, unusualWarn, unusualFail))
 	}
 	if _, err := parseSchedule(c.Schedule); err != nil {
 		problems = append(problems, err.Error())

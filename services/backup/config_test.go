@@ -22,7 +22,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	good := config{
 		Common: service.Common{TimeZone: "Europe/Berlin", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Day: "today", Schedule: "off",
-		Parallel: 1, Counters: 1, FullEvery: 30,
+		Parallel: 1, Counters: 1, FullEvery: 30, Unusual: unusualWarn,
 	}
 	if problems := good.Problems(); len(problems) > 0 {
 		t.Fatalf("good settings: %v", problems)
@@ -30,6 +30,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	for name, spoil := range map[string]func(*config){
 		"NIGHTSHARD_DAY":             func(c *config) { c.Day = "tomorrow" },
 		"NIGHTSHARD_SCHEDULE":        func(c *config) { c.Schedule = "55 23" },
+		"NIGHTSHARD_UNUSUAL":         func(c *config) { c.Unusual = "ignore" },
 		"NIGHTSHARD_PARALLEL":        func(c *config) { c.Parallel = 0 },
 		"NIGHTSHARD_FULL_EVERY":      func(c *config) { c.FullEvery = 0 },
 		"NIGHTSHARD_IDLE_TIMEOUT":    func(c *config) { c.IdleTimeout = -1 },

@@ -116,6 +116,9 @@ func (b *backup) backUp(ctx context.Context, j *job, left leftover) (*night.Mani
 	if err := b.check(ctx, j, m, place); err != nil {
 		return nil, events.Step("check", err)
 	}
+	if err := b.judge(ctx, j, m); err != nil {
+		return nil, events.Step("unusual", err)
+	}
 	if left.finished() {
 		err = b.stage(ctx, j, m)
 	} else {
@@ -174,6 +177,7 @@ func completed(m *night.Manifest) *pb.BackupCompleted {
 		Bytes:          m.Bytes(), Cutoff: timestamppb.New(m.Cutoff),
 		StartedAt: timestamppb.New(m.StartedAt), FinishedAt: timestamppb.New(m.FinishedAt),
 		Manifest: m.Day + "/manifest.json", ProductionVersion: m.Production.Version,
+		Warnings: m.Warnings,
 	}
 }
 

@@ -38,6 +38,8 @@ type Manifest struct {
 	// Deleted are the shards that production deleted while the backup ran. They
 	// are not stored.
 	Deleted []uint64 `json:"deleted,omitempty"`
+	// Warnings are what is unusual about the day, for people.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Production says which server was backed up, so that a restore can refuse it.

@@ -35,7 +35,8 @@ type BackupRequested struct {
 	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
 	// The database. Empty: the one that the service is configured for.
 	Database string `protobuf:"bytes,2,opt,name=database,proto3" json:"database,omitempty"`
-	// Replace the finished backup of a past day.
+	// Replace the finished backup of a past day, and store what is unusual where
+	// NIGHTSHARD_UNUSUAL=fail would refuse it.
 	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
 	// Why it was asked for, for people to read.
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -127,8 +128,11 @@ type BackupCompleted struct {
 	Manifest string `protobuf:"bytes,10,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// Version of the production server, as it reports it.
 	ProductionVersion string `protobuf:"bytes,11,opt,name=production_version,json=productionVersion,proto3" json:"production_version,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What is unusual about this day, held against the newest earlier one: for
+	// people to read. Empty: nothing.
+	Warnings      []string `protobuf:"bytes,12,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BackupCompleted) Reset() {
@@ -236,6 +240,13 @@ func (x *BackupCompleted) GetProductionVersion() string {
 		return x.ProductionVersion
 	}
 	return ""
+}
+
+func (x *BackupCompleted) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
 }
 
 // BackupFailed says that a backup did not come about. Subject backup.failed.
@@ -1246,7 +1257,7 @@ const file_nightshard_v1_events_proto_rawDesc = "" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x1a\n" +
 	"\bdatabase\x18\x02 \x01(\tR\bdatabase\x12\x14\n" +
 	"\x05force\x18\x03 \x01(\bR\x05force\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xab\x03\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xc7\x03\n" +
 	"\x0fBackupCompleted\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x1c\n" +
 	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12\x1a\n" +
@@ -1261,7 +1272,8 @@ const file_nightshard_v1_events_proto_rawDesc = "" +
 	"finishedAt\x12\x1a\n" +
 	"\bmanifest\x18\n" +
 	" \x01(\tR\bmanifest\x12-\n" +
-	"\x12production_version\x18\v \x01(\tR\x11productionVersion\"\x98\x01\n" +
+	"\x12production_version\x18\v \x01(\tR\x11productionVersion\x12\x1a\n" +
+	"\bwarnings\x18\f \x03(\tR\bwarnings\"\x98\x01\n" +
 	"\fBackupFailed\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
