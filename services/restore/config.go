@@ -28,6 +28,8 @@ type config struct {
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"3" desc:"shards that are restored at the same time"`
 	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries of the drill at the same time"`
 	DumperWait time.Duration `envconfig:"NIGHTSHARD_DUMPER_WAIT" default:"2m" desc:"how long to wait for dumpers that have not yet taken the event of the restore before"`
+	// HeartbeatURL may hold a secret: it is never told.
+	HeartbeatURL string `envconfig:"NIGHTSHARD_HEARTBEAT_URL" desc:"URL that is asked after each good night, by GET: when the drill of a backup of the last 24 hours has passed"`
 }
 
 // The ways to restore.
@@ -47,6 +49,7 @@ func (c *config) Problems() []string {
 	default:
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s, %s or %s", c.Mode, modeOnline, modeIncremental, modeOffline))
 	}
+	problems = append(problems, service.SecretURL("NIGHTSHARD_HEARTBEAT_URL", c.HeartbeatURL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
 		"NIGHTSHARD_RESTORE_FULL_EVERY": int64(c.FullEvery),

@@ -34,6 +34,7 @@ func TestOfflineSettingsAreChecked(t *testing.T) {
 		t.Fatalf("good settings: %v", problems)
 	}
 	for name, spoil := range map[string]func(*config){
+		"NIGHTSHARD_HEARTBEAT_URL":   func(c *config) { c.HeartbeatURL = "example.com/hush" },
 		"NIGHTSHARD_RESTORE_MODE":    func(c *config) { c.Mode = "fast" },
 		"NIGHTSHARD_RESTORE_METADIR": func(c *config) { c.MetaDir = "/nowhere" },
 		"NIGHTSHARD_RESTORE_DATADIR": func(c *config) { c.DataDir = "" },

@@ -66,3 +66,10 @@ func CheckListing(sent []Stored, listed map[string]Stored) (problems, leftovers 
 // Complete says that a backup with this cut-off holds the whole window that
 // ends, not included, at to.
 func Complete(cutoff, to time.Time) bool { return !cutoff.Before(to) }
+
+// recent is how long before now a cut-off may lie for the backup to be the last
+// night's.
+const recent = 24 * time.Hour
+
+// Recent says that a backup with this cut-off is of the last night.
+func Recent(cutoff, now time.Time) bool { return now.Sub(cutoff) <= recent }

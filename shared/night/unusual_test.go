@@ -150,3 +150,11 @@ func TestWarningsOfOneKindAreBounded(t *testing.T) {
 		t.Errorf("%d warnings of %d bytes:\n%.2000s", len(got), len(text), text)
 	}
 }
+
+func TestABackupOfLastNightIsRecent(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2016, 6, 10, 23, 55, 0, 0, time.UTC)
+	if !night.Recent(now.Add(-24*time.Hour), now) || night.Recent(now.Add(-24*time.Hour-1), now) || !night.Recent(now.Add(time.Minute), now) {
+		t.Error("the bounds are wrong")
+	}
+}

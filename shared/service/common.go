@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 	_ "time/tzdata" // zones are known on machines and images without the database
@@ -28,7 +29,23 @@ func (c *Common) Problems() []string {
 	if c.SegmentBytes < 0 {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_SEGMENT_BYTES is %d, want 0 for Swift's own limit or a number of bytes", c.SegmentBytes))
 	}
-	return problems
+	if !slices.Contains([]string{"", "json", "slack"}, c.WebhookFormat) {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_WEBHOOK_FORMAT is %q, want json or slack", c.WebhookFormat))
+	}
+	return append(problems, SecretURL("NIGHTSHARD_WEBHOOK_URL", c.WebhookURL)...)
+}
+
+// SecretURL is the problem of a setting that is no URL of HTTP, if it is set. The
+// URL may hold a secret, so it is not quoted.
+func SecretURL(name, value string) []string {
+	if value == "" {
+		return nil
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return []string{name + " is no URL, want one such as https://example.com/path"}
+	}
+	return nil
 }
 
 // Location is the time zone of the settings, which Problems has checked.

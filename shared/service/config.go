@@ -31,6 +31,9 @@ type Common struct {
 	SegmentBytes int64         `envconfig:"NIGHTSHARD_SEGMENT_BYTES" default:"0" desc:"size above which an object is stored in segments of that size; 0 is Swift's own limit, about 5 GiB"`
 	AckWait      time.Duration `envconfig:"NIGHTSHARD_ACK_WAIT" default:"60s" desc:"how long after a crash another replica takes the work over"`
 	RetryWait    time.Duration `envconfig:"NIGHTSHARD_RETRY_WAIT" default:"5s" desc:"wait before the second attempt after an error; the later waits are 6, 24 and 60 times as long"`
+	// WebhookURL may hold a secret: it is never told.
+	WebhookURL    string `envconfig:"NIGHTSHARD_WEBHOOK_URL" desc:"URL that is told of each failure of this service, by POST"`
+	WebhookFormat string `envconfig:"NIGHTSHARD_WEBHOOK_FORMAT" default:"json" desc:"what it is sent: json, or slack for an incoming webhook of Slack"`
 }
 
 // NATS are the settings of the connection to NATS, named as the nats CLI names

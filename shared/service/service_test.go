@@ -83,11 +83,13 @@ func TestValuesAreJudgedTogether(t *testing.T) {
 	for name, value := range map[string]string{
 		"NIGHTSHARD_DATABASE": "db", "NIGHTSHARD_TIMEZONE": "Mars/Olympus", "NIGHTSHARD_STREAM_REPLICAS": "2",
 		"NIGHTSHARD_LOG_LEVEL": "loud", "NIGHTSHARD_LOG_FORMAT": "xml", "NIGHTSHARD_PARALLEL": "0",
+		"NIGHTSHARD_WEBHOOK_FORMAT": "mail", "NIGHTSHARD_WEBHOOK_URL": "hooks.example.com/hush",
 	} {
 		t.Setenv(name, value)
 	}
 	var config *service.ConfigError
-	if err := service.Load(&settings{}); !errors.As(err, &config) || len(config.Problems) != 5 {
+	err := service.Load(&settings{})
+	if !errors.As(err, &config) || len(config.Problems) != 7 || strings.Contains(err.Error(), "hush") {
 		t.Errorf("problems: %v", err)
 	}
 }
