@@ -25,6 +25,7 @@ type env struct {
 func run(ctx context.Context, e env) error {
 	parts, end, err := connect.Open(ctx, connect.Options{
 		Name: events.Dumper, Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
+		Measurements: e.cfg.Measurements,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names what could not be opened

@@ -8,9 +8,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"nightshard/shared/events"
+	"nightshard/shared/metrics"
 	"nightshard/shared/objstore"
 	"nightshard/shared/objstore/retry"
 	"nightshard/shared/objstore/swift"
@@ -22,8 +24,9 @@ import (
 const patience = 2 * time.Minute
 
 // Store opens Swift as vars say (ST_* or OS_*), with retries around it. Of c it
-// heeds the limits; zero ones are the store's own.
-func Store(ctx context.Context, vars map[string]string, c service.Common, log zerolog.Logger) (objstore.Account, error) {
+// heeds the limits; zero ones are the store's own. told hear of each call that is
+// tried again.
+func Store(ctx context.Context, vars map[string]string, c service.Common, log zerolog.Logger, told ...func(operation string)) (objstore.Account, error) {
 	cfg, err := SwiftConfig(vars)
 	if err != nil {
 		return nil, err
@@ -31,6 +34,9 @@ func Store(ctx context.Context, vars map[string]string, c service.Common, log ze
 	cfg.IdleTimeout, cfg.SegmentBytes = c.IdleTimeout, c.SegmentBytes
 	policy := retry.Policy{OnRetry: func(op, name string, err error, wait time.Duration) {
 		log.Warn().Err(err).Str("operation", op).Str("object", name).Dur("wait", wait).Msg("Swift is asked again")
+		for _, tell := range told {
+			tell(op)
+		}
 	}}
 	open, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -109,6 +115,10 @@ type Options struct {
 	Vars map[string]string
 	// Logs is where the log goes.
 	Logs io.Writer
+	// Measurements are those that a dumper dumps each night.
+	Measurements []string
+	// Heartbeat is asked after each good night; empty: nothing is.
+	Heartbeat string
 }
 
 // Parts are what every service works with.
@@ -129,7 +139,11 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	if _, err := busConfig(o.Common, o.Name, log); err != nil {
 		return nil, nil, err
 	}
-	store, err := Store(ctx, o.Vars, o.Common, log)
+	reg := service.NewRegistry()
+	set := metrics.New(reg, metrics.Options{
+		Service: o.Name, Database: o.Common.Database, Location: o.Common.Location(), Measurements: o.Measurements, Now: time.Now,
+	})
+	store, err := Store(ctx, o.Vars, o.Common, log, set.Retried)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,22 +151,26 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := health(ctx, o.Listen, bus, log); err != nil {
+	if err := health(ctx, o.Listen, reg, bus, log); err != nil {
 		Close(ctx, bus, log)
 		return nil, nil, err
 	}
-	return &Parts{Log: log, Store: store, Bus: bus}, func() { Close(ctx, bus, log) }, nil
+	end := tell(ctx, o, set, store, bus, log)
+	return &Parts{Log: log, Store: store, Bus: bus}, func() {
+		end()
+		Close(ctx, bus, log)
+	}, nil
 }
 
 // health serves the health page and the metrics until ctx ends. The service is
 // ready while NATS answers.
-func health(ctx context.Context, addr string, bus *events.Bus, log zerolog.Logger) error {
+func health(ctx context.Context, addr string, reg *prometheus.Registry, bus *events.Bus, log zerolog.Logger) error {
 	ready := func() error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		return bus.Check(ctx)
 	}
-	got, err := service.Serve(ctx, addr, service.NewRegistry(), ready, log)
+	got, err := service.Serve(ctx, addr, reg, ready, log)
 	if err != nil {
 		return fmt.Errorf("serve health: %w", err)
 	}
