@@ -28,7 +28,7 @@ func (p *proc) page() string {
 	p.t.Helper()
 	var addr string
 	testbed.Eventually(p.t, time.Minute, p.name+" to serve its metrics", func() bool {
-		found := regexp.MustCompile(`"address":"([^"]+)","message":"health page`).FindStringSubmatch(p.logged())
+		found := regexp.MustCompile(`"address":"([^"]+)"[^\n]*"message":"health page`).FindStringSubmatch(p.logged())
 		if found != nil {
 			addr = found[1]
 		}

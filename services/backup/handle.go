@@ -117,7 +117,7 @@ func (b *backup) backUp(ctx context.Context, j *job, left leftover) (*night.Mani
 		return nil, events.Step("check", err)
 	}
 	if err := b.judge(ctx, j, m); err != nil {
-		return nil, events.Step("unusual", err)
+		return nil, events.Step("unusual", b.leave(ctx, j, left, err))
 	}
 	if left.finished() {
 		err = b.stage(ctx, j, m)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -41,4 +42,13 @@ func (b *backup) judge(ctx context.Context, j *job, m *night.Manifest) error {
 			j.day, unusualFail, strings.Join(m.Warnings, "; ")))
 	}
 	return nil
+}
+
+// leave takes what waits beside a finished day away when it will not be used. A
+// day that was not finished keeps what is there, and is visibly unfinished.
+func (b *backup) leave(ctx context.Context, j *job, left leftover, refused error) error {
+	if !left.finished() || !events.IsPermanent(refused) {
+		return refused
+	}
+	return errors.Join(refused, b.sweep(ctx, j))
 }

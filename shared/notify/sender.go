@@ -118,7 +118,7 @@ func (s *sender) try(ctx context.Context, body []byte) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, s.method, s.url, bytes.NewReader(body))
 	if err != nil {
-		return backoff.Permanent(errors.New("make request: the URL cannot be used"))
+		return backoff.Permanent(errors.New("make request: the URL cannot be used")) //nolint:wrapcheck // it only marks the error
 	}
 	req.Header.Set("User-Agent", "nightshard")
 	if len(body) > 0 {
@@ -144,13 +144,13 @@ func (s *sender) judge(resp *http.Response) error {
 	case code >= 200 && code < 300:
 		return nil
 	case code >= 300 && code < 400:
-		return backoff.Permanent(fmt.Errorf("%w: set the URL that it leads to", err))
+		return backoff.Permanent(fmt.Errorf("%w: set the URL that it leads to", err)) //nolint:wrapcheck // it only marks the error
 	case code == http.StatusTooManyRequests:
 		if seconds, parseErr := strconv.Atoi(resp.Header.Get("Retry-After")); parseErr == nil && seconds > 0 {
 			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(min(seconds, int(s.cfg.GiveUp.Seconds()))))
 		}
 	case code >= 400 && code < 500 && code != http.StatusRequestTimeout:
-		return backoff.Permanent(err)
+		return backoff.Permanent(err) //nolint:wrapcheck // it only marks the error
 	}
 	return err
 }
