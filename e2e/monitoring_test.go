@@ -44,6 +44,17 @@ func (p *proc) page() string {
 	return string(body)
 }
 
+// ours are the lines of a page that are about our metrics.
+func ours(page string) string {
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		if strings.Contains(line, "nightshard_") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // samples are our metrics on the page, by name and labels.
 func (p *proc) samples() map[string]float64 {
 	p.t.Helper()
@@ -146,7 +157,7 @@ func (w *watched) note() {
 		}
 		must(w.t, err)
 		cmd := exec.CommandContext(w.t.Context(), path, "check", "metrics")
-		cmd.Stdin = strings.NewReader(p.page())
+		cmd.Stdin = strings.NewReader(ours(p.page()))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			w.t.Errorf("promtool on the metrics of %s: %v\n%s", p.name, err, out)
 		}

@@ -77,7 +77,7 @@ func New(reg prometheus.Registerer, o Options) *Set {
 	for _, outcome := range events.Outcomes() {
 		s.deliveries.WithLabelValues(string(outcome))
 	}
-	for _, op := range []string{"open", "put", "get", "list", "copy", "delete", "sweep", "containers"} {
+	for _, op := range []string{"open", "put", "get", "list", "copy", "delete", "sweep"} {
 		s.swiftRetries.WithLabelValues(op)
 	}
 	for _, kind := range []string{"heartbeat", "webhook"} {
