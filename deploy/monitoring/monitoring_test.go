@@ -2,6 +2,7 @@ package monitoring_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -141,32 +142,36 @@ func TestDashboardIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[int]bool{}
+	var queries []string
 	for _, p := range board.Panels {
 		if seen[p.ID] || p.Title == "" || p.GridPos.X+p.GridPos.W > 24 || p.GridPos.W == 0 {
 			t.Errorf("panel %+v", p)
 		}
 		seen[p.ID] = true
 		for _, q := range p.Targets {
-			promtool(t, "check", "rules", asRule(t, q.Expr))
+			queries = append(queries, q.Expr)
 		}
 	}
+	promtool(t, "check", "rules", asRules(t, queries))
 	if board.Title != "Nightshard" || len(board.Panels) < 15 {
 		t.Errorf("%q has %d panels", board.Title, len(board.Panels))
 	}
 }
 
-// asRule writes an expression of the dashboard as a rule that promtool can check.
-func asRule(t *testing.T, expr string) string {
+// asRules writes expressions of the dashboard as rules that promtool can check.
+func asRules(t *testing.T, queries []string) string {
 	t.Helper()
-	expr = strings.NewReplacer("$__rate_interval", "5m", "$job", "nightshard").Replace(expr)
-	rule, err := json.Marshal(map[string]any{"groups": []any{map[string]any{
-		"name": "g", "rules": []any{map[string]string{"record": "r", "expr": expr}},
-	}}})
+	var rules []map[string]string
+	for i, expr := range queries {
+		expr = strings.NewReplacer("$__rate_interval", "5m", "$job", "nightshard").Replace(expr)
+		rules = append(rules, map[string]string{"record": fmt.Sprintf("r%d", i), "expr": expr})
+	}
+	data, err := json.Marshal(map[string]any{"groups": []any{map[string]any{"name": "g", "rules": rules}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := t.TempDir() + "/rule.json"
-	if err := os.WriteFile(file, rule, 0o600); err != nil {
+	file := t.TempDir() + "/rules.json"
+	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
