@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"nightshard/shared/trust"
 )
 
 // Error is what the server says went wrong with a statement.
@@ -32,6 +34,9 @@ type ClientConfig struct {
 	URL string
 	// User and Password log in when they are set.
 	User, Password string
+	// TLS are the certificates for https. What goes wrong with them is a
+	// *trust.Error, which names the setting.
+	TLS trust.Settings
 	// Timeout bounds a ping, and each silence of the server within an answer,
 	// 60 s when zero.
 	Timeout time.Duration
@@ -76,22 +81,30 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.DialTimeout == 0 {
 		cfg.DialTimeout = 10 * time.Second
 	}
-	return &Client{cfg: cfg, base: base, http: newHTTP(cfg)}, nil
+	web, err := newHTTP(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{cfg: cfg, base: base, http: web}, nil
 }
 
 // newHTTP makes the HTTP client. It asks for no gzip: on a near network that
 // costs more than twice the time. It follows no redirect: an InfluxDB sends
 // none, and another place must not get the password.
-func newHTTP(cfg ClientConfig) *http.Client {
+func newHTTP(cfg ClientConfig) (*http.Client, error) {
 	dialer := &net.Dialer{Timeout: cfg.DialTimeout}
-	return &http.Client{
-		Transport: &http.Transport{
-			DisableCompression: true, Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
-			TLSHandshakeTimeout: cfg.DialTimeout, ResponseHeaderTimeout: cfg.TotalTimeout,
-			MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	transport, err := cfg.TLS.Transport(&http.Transport{
+		DisableCompression: true, Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
+		TLSHandshakeTimeout: cfg.DialTimeout, ResponseHeaderTimeout: cfg.TotalTimeout,
+		MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read certificates for InfluxDB: %w", err)
 	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // Ping gives the server's version, without a leading v, and its clock, which

@@ -3,6 +3,7 @@ package testbed
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,8 @@ type InfluxOptions struct {
 	Auth bool
 	// Monitor turns the server's own `_internal` database on.
 	Monitor bool
+	// HTTPS is the certificate with which the HTTP interface speaks TLS.
+	HTTPS *Cert
 	// Config holds further settings by their environment name, such as
 	// INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION; they win.
 	Config map[string]string
@@ -45,9 +48,10 @@ type InfluxServer struct {
 	// ConfigFile is the configuration that the server was started with.
 	ConfigFile string
 
-	t    testing.TB
-	env  []string
-	proc *process
+	t      testing.TB
+	env    []string
+	proc   *process
+	client *http.Client
 }
 
 // Influx starts an InfluxDB on free loopback ports with empty folders and
@@ -77,9 +81,13 @@ func newInflux(t testing.TB, binary string, opts InfluxOptions) *InfluxServer {
 		t: t, Binary: binary, Dir: dir,
 		MetaDir: filepath.Join(dir, "meta"), DataDir: filepath.Join(dir, "data"), WALDir: filepath.Join(dir, "wal"),
 		LogFile: filepath.Join(dir, "influxd.log"), ConfigFile: filepath.Join(dir, "influxdb.conf"),
-		Snapshot: loopback(FreePort(t)),
+		Snapshot: loopback(FreePort(t)), client: http.DefaultClient,
 	}
 	s.URL = "http://" + loopback(FreePort(t))
+	if opts.HTTPS != nil {
+		s.URL = strings.Replace(s.URL, "http", "https", 1)
+		s.client = opts.HTTPS.client(t)
+	}
 	for _, key := range slices.Sorted(maps.Keys(opts.Config)) {
 		s.env = append(s.env, key+"="+opts.Config[key])
 	}
@@ -111,7 +119,7 @@ bind-address = %q
   bind-address = %q
   auth-enabled = %t
   log-enabled = false
-`, s.Snapshot, s.MetaDir, s.DataDir, s.WALDir, index, opts.Monitor, strings.TrimPrefix(s.URL, "http://"), opts.Auth)
+%s`, s.Snapshot, s.MetaDir, s.DataDir, s.WALDir, index, opts.Monitor, s.URL[strings.Index(s.URL, "//")+2:], opts.Auth, opts.HTTPS.influxConfig())
 }
 
 // Start starts the server (again) with the same folders and ports, and waits

@@ -107,7 +107,7 @@ func (s *InfluxServer) call(method, path string, values url.Values, body string)
 		req.SetBasicAuth(s.User, s.Password)
 	}
 	req.Close = true // a kept connection would not survive a restart of the server
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("call influxd: %w", err)
 	}
