@@ -8,6 +8,7 @@ import (
 
 	"nightshard/shared/night"
 	"nightshard/shared/service"
+	"nightshard/shared/trust"
 )
 
 // config are the settings of the backup service.
@@ -18,6 +19,9 @@ type config struct {
 	Snapshot   string        `envconfig:"NIGHTSHARD_PRODUCTION_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of production's InfluxDB"`
 	User       string        `envconfig:"NIGHTSHARD_PRODUCTION_USER" desc:"user at production; it needs SHOW SHARDS, so it is an administrator"`
 	Password   string        `envconfig:"NIGHTSHARD_PRODUCTION_PASSWORD" desc:"password of that user"`
+	CA         string        `envconfig:"NIGHTSHARD_PRODUCTION_CA" desc:"PEM file of the authorities to trust for https, in place of the system's"`
+	Cert       string        `envconfig:"NIGHTSHARD_PRODUCTION_CERT" desc:"PEM file of a client certificate, where a proxy before production wants one"`
+	Key        string        `envconfig:"NIGHTSHARD_PRODUCTION_KEY" desc:"PEM file of the private key of NIGHTSHARD_PRODUCTION_CERT"`
 	Schedule   string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
 	Day        string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
@@ -39,10 +43,19 @@ func (c *config) Problems() []string {
 	if _, err := parseSchedule(c.Schedule); err != nil {
 		problems = append(problems, err.Error())
 	}
+	problems = append(problems, c.tls().Problems(c.URL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
 		"NIGHTSHARD_FULL_EVERY": int64(c.FullEvery),
 	})...)
+}
+
+// login begins the names of the settings with which the service logs in.
+const login = "NIGHTSHARD_PRODUCTION"
+
+// tls are the certificates for production.
+func (c *config) tls() trust.Settings {
+	return trust.Settings{Names: trust.Prefixed(login), CA: c.CA, Cert: c.Cert, Key: c.Key}
 }
 
 // parseSchedule reads NIGHTSHARD_SCHEDULE; the schedule is nil for off.

@@ -38,6 +38,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"NIGHTSHARD_RETRY_WAIT":      func(c *config) { c.RetryWait = 0 },
 		"NIGHTSHARD_TIMEZONE":        func(c *config) { c.TimeZone = "Mars" },
 		"NIGHTSHARD_STREAM_REPLICAS": func(c *config) { c.Replicas = 4 },
+		"NIGHTSHARD_PRODUCTION_CA":   func(c *config) { c.CA = "/no/where" },
+		"NIGHTSHARD_PRODUCTION_KEY":  func(c *config) { c.Cert = "cert.pem" },
 	} {
 		bad := good
 		spoil(&bad)

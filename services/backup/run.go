@@ -43,7 +43,7 @@ func run(ctx context.Context, e env) error {
 // newBackup makes the worker from the settings, which Problems has checked.
 func newBackup(cfg *config, bus *events.Bus) (*backup, error) {
 	http, err := influx.NewClient(influx.ClientConfig{
-		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout,
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, TLS: cfg.tls(), Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout,
 	})
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_PRODUCTION_URL: %v", err)}}
@@ -71,7 +71,7 @@ func (b *backup) serve(ctx context.Context, bus *events.Bus) error {
 	g.Go(func() error {
 		return bus.Consume(gctx, events.Consumer{
 			Durable: events.BackupDurable, Subjects: []string{events.BackupRequested}, Deliver: events.DeliverLast,
-			Handler: connect.Login("NIGHTSHARD_PRODUCTION", b.handle), Failed: b.failed, Retry: events.RetryAfter(b.cfg.RetryWait),
+			Handler: connect.Login(login, b.handle), Failed: b.failed, Retry: events.RetryAfter(b.cfg.RetryWait),
 		})
 	})
 	b.log.Info().Str("database", b.cfg.Database).Str("production", b.cfg.Snapshot).

@@ -10,6 +10,7 @@ import (
 
 	"nightshard/shared/night"
 	"nightshard/shared/service"
+	"nightshard/shared/trust"
 )
 
 // config are the settings of the dumper.
@@ -19,6 +20,9 @@ type config struct {
 	URL             string       `envconfig:"NIGHTSHARD_INTERMEDIARY_URL" default:"http://127.0.0.1:8086" desc:"HTTP address of the intermediary InfluxDB"`
 	User            string       `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; an administrator: each restore drops the database, and with it the rights of others"`
 	Password        string       `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
+	CA              string       `envconfig:"NIGHTSHARD_INTERMEDIARY_CA" desc:"PEM file of the authorities to trust for https, in place of the system's"`
+	Cert            string       `envconfig:"NIGHTSHARD_INTERMEDIARY_CERT" desc:"PEM file of a client certificate, where a proxy before the intermediary wants one"`
+	Key             string       `envconfig:"NIGHTSHARD_INTERMEDIARY_KEY" desc:"PEM file of the private key of NIGHTSHARD_INTERMEDIARY_CERT"`
 	Measurements    measurements `envconfig:"NIGHTSHARD_MEASUREMENTS" required:"true" desc:"measurements to dump, separated by commas (\\, for a comma), or a JSON array"`
 	RetentionPolicy string       `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
 	Records         int          `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
@@ -33,9 +37,18 @@ func (c *config) Problems() []string {
 			problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
 		}
 	}
+	problems = append(problems, c.tls().Problems(c.URL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_DUMP_RECORDS": int64(c.Records), "NIGHTSHARD_DUMP_PARALLEL": int64(c.Parallel),
 	})...)
+}
+
+// login begins the names of the settings with which the dumper logs in.
+const login = "NIGHTSHARD_INTERMEDIARY"
+
+// tls are the certificates for the intermediary.
+func (c *config) tls() trust.Settings {
+	return trust.Settings{Names: trust.Prefixed(login), CA: c.CA, Cert: c.Cert, Key: c.Key}
 }
 
 // measurements is a list of names as the setting writes it.

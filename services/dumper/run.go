@@ -42,7 +42,7 @@ func run(ctx context.Context, e env) error {
 // newDumper makes the worker from the settings, which Problems has checked.
 func newDumper(cfg *config, bus *events.Bus) (*dumper, error) {
 	http, err := influx.NewClient(influx.ClientConfig{
-		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout, ChunkSize: cfg.Records,
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, TLS: cfg.tls(), Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout, ChunkSize: cfg.Records,
 	})
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_INTERMEDIARY_URL: %v", err)}}
@@ -52,9 +52,6 @@ func newDumper(cfg *config, bus *events.Bus) (*dumper, error) {
 		progress: bus.Progress, now: time.Now,
 	}, nil
 }
-
-// login begins the names of the settings with which the dumper logs in.
-const login = "NIGHTSHARD_INTERMEDIARY"
 
 // serve runs one durable consumer for each measurement and one for requests,
 // until ctx ends.

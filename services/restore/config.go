@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nightshard/shared/service"
+	"nightshard/shared/trust"
 )
 
 // config are the settings of the restore service.
@@ -18,6 +19,9 @@ type config struct {
 	Snapshot   string        `envconfig:"NIGHTSHARD_INTERMEDIARY_SNAPSHOT" default:"127.0.0.1:8088" desc:"snapshot address (host:port) of the intermediary InfluxDB"`
 	User       string        `envconfig:"NIGHTSHARD_INTERMEDIARY_USER" desc:"user at the intermediary; it needs to be an administrator"`
 	Password   string        `envconfig:"NIGHTSHARD_INTERMEDIARY_PASSWORD" desc:"password of that user"`
+	CA         string        `envconfig:"NIGHTSHARD_INTERMEDIARY_CA" desc:"PEM file of the authorities to trust for https, in place of the system's"`
+	Cert       string        `envconfig:"NIGHTSHARD_INTERMEDIARY_CERT" desc:"PEM file of a client certificate, where a proxy before the intermediary wants one"`
+	Key        string        `envconfig:"NIGHTSHARD_INTERMEDIARY_KEY" desc:"PEM file of the private key of NIGHTSHARD_INTERMEDIARY_CERT"`
 	Mode       string        `envconfig:"NIGHTSHARD_RESTORE_MODE" default:"online" desc:"online; incremental: like online, but shards that the intermediary provably holds stay; or offline: stop the server, write its folders, start it"`
 	FullEvery  int           `envconfig:"NIGHTSHARD_RESTORE_FULL_EVERY" default:"7" desc:"incremental: every so many restores one replaces all shards; 1 means each"`
 	MetaDir    string        `envconfig:"NIGHTSHARD_RESTORE_METADIR" desc:"offline: the intermediary's folder of metadata, such as /var/lib/influxdb/meta"`
@@ -50,10 +54,19 @@ func (c *config) Problems() []string {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s, %s or %s", c.Mode, modeOnline, modeIncremental, modeOffline))
 	}
 	problems = append(problems, service.SecretURL("NIGHTSHARD_HEARTBEAT_URL", c.HeartbeatURL)...)
+	problems = append(problems, c.tls().Problems(c.URL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
 		"NIGHTSHARD_RESTORE_FULL_EVERY": int64(c.FullEvery),
 	})...)
+}
+
+// login begins the names of the settings with which the service logs in.
+const login = "NIGHTSHARD_INTERMEDIARY"
+
+// tls are the certificates for the intermediary.
+func (c *config) tls() trust.Settings {
+	return trust.Settings{Names: trust.Prefixed(login), CA: c.CA, Cert: c.Cert, Key: c.Key}
 }
 
 func (c *config) offlineProblems() []string {

@@ -40,6 +40,7 @@ func TestOfflineSettingsAreChecked(t *testing.T) {
 		"NIGHTSHARD_RESTORE_DATADIR": func(c *config) { c.DataDir = "" },
 		"NIGHTSHARD_RESTORE_STOP":    func(c *config) { c.Stop = " " },
 		"NIGHTSHARD_RESTORE_START":   func(c *config) { c.Start = `["start"` },
+		"NIGHTSHARD_INTERMEDIARY_CA": func(c *config) { c.CA = "/no/where" },
 	} {
 		bad := good
 		spoil(&bad)

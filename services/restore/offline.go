@@ -20,6 +20,7 @@ import (
 	pb "nightshard/proto/nightshard/v1"
 	"nightshard/shared/influx"
 	"nightshard/shared/service"
+	"nightshard/shared/trust"
 	"nightshard/shared/tsm"
 )
 
@@ -63,8 +64,8 @@ func (r *restore) ensureUp(ctx context.Context) error {
 	if r.cfg.Mode != modeOffline {
 		return nil
 	}
-	if _, _, err := r.http.Ping(ctx); err == nil {
-		return nil
+	if _, _, err := r.http.Ping(ctx); err == nil || trust.Is(err) {
+		return err //nolint:wrapcheck // it names the server and the setting
 	}
 	return r.bringUp(ctx)
 }
@@ -84,8 +85,12 @@ func (r *restore) bringUp(ctx context.Context) error {
 // running one.
 func (r *restore) awaitDown(ctx context.Context) error {
 	return r.await(ctx, "stop", func(ctx context.Context) error {
-		if _, _, err := r.http.Ping(ctx); err == nil {
+		_, _, err := r.http.Ping(ctx)
+		switch {
+		case err == nil:
 			return errors.New("it still answers")
+		case trust.Is(err): // somebody is there, after all
+			return err //nolint:wrapcheck // await wraps
 		}
 		return nil
 	})
@@ -100,7 +105,7 @@ func (r *restore) await(ctx context.Context, what string, done func(context.Cont
 		if err == nil {
 			return nil
 		}
-		if service.Pause(ctx, 250*time.Millisecond) != nil {
+		if trust.Is(err) || service.Pause(ctx, 250*time.Millisecond) != nil {
 			return fmt.Errorf("%s intermediary %s: %w", what, r.cfg.URL, err)
 		}
 	}

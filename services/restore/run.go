@@ -38,14 +38,14 @@ func run(ctx context.Context, e env) error {
 	parts.Log.Info().Str("database", e.cfg.Database).Str("intermediary", e.cfg.URL).Str("mode", e.cfg.Mode).Msg("waiting for events")
 	return parts.Bus.Consume(ctx, events.Consumer{ //nolint:wrapcheck // it names the consumer
 		Durable: events.RestoreDurable, Subjects: []string{events.BackupCompleted, events.RestoreRequested}, Deliver: events.DeliverLast,
-		Handler: connect.Login("NIGHTSHARD_INTERMEDIARY", r.handle), Failed: r.failed, Retry: events.RetryAfter(e.cfg.RetryWait),
+		Handler: connect.Login(login, r.handle), Failed: r.failed, Retry: events.RetryAfter(e.cfg.RetryWait),
 	})
 }
 
 // newRestore makes the worker from the settings, which Problems has checked.
 func newRestore(cfg *config, bus *events.Bus) (*restore, error) {
 	http, err := influx.NewClient(influx.ClientConfig{
-		URL: cfg.URL, User: cfg.User, Password: cfg.Password, Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout,
+		URL: cfg.URL, User: cfg.User, Password: cfg.Password, TLS: cfg.tls(), Timeout: cfg.IdleTimeout, TotalTimeout: cfg.WorkTimeout,
 	})
 	if err != nil {
 		return nil, &service.ConfigError{Problems: []string{fmt.Sprintf("NIGHTSHARD_INTERMEDIARY_URL: %v", err)}}

@@ -2,7 +2,6 @@ package influx_test
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -141,7 +140,7 @@ func TestWrongCertificatesNameTheSetting(t *testing.T) {
 				"write":  func() error { return asking.WritePoints(t.Context(), "d", "", []byte("m v=1")) },
 			} {
 				err := call()
-				if _, ok := errors.AsType[*trust.Error](err); !ok {
+				if !trust.Is(err) {
 					t.Errorf("%s: %v is not about trust", what, err)
 					continue
 				}
@@ -166,7 +165,7 @@ func TestABrokenHandshakeIsNoMatterOfTrust(t *testing.T) {
 	for _, url := range []string{"https://" + cut.Addr, "https://" + net.JoinHostPort("127.0.0.1", "1")} {
 		c := client(t, influx.ClientConfig{URL: url, TLS: w.settings(w.authority, testbed.Cert{})})
 		_, err := c.Databases(t.Context())
-		if _, ok := errors.AsType[*trust.Error](err); ok || err == nil {
+		if trust.Is(err) || err == nil {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -27,6 +27,12 @@ func (e *Error) Error() string {
 // Unwrap gives the reason.
 func (e *Error) Unwrap() error { return e.err }
 
+// Is says whether an *Error is what went wrong.
+func Is(err error) bool {
+	_, ok := errors.AsType[*Error](err)
+	return ok
+}
+
 // explain says what to do about a failed handshake. Every other error stays as
 // it is.
 func (s Settings) explain(err error) error {

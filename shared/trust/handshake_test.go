@@ -40,7 +40,7 @@ func TestOldProtocolsAreExplained(t *testing.T) {
 	authority := testbed.NewAuthority(t, "ca")
 	front := testbed.NewTLSProxy(t, "127.0.0.1:1", testbed.TLSProxyOptions{Cert: authority.Issue(t, testbed.CertOptions{}), MaxVersion: tls.VersionTLS11})
 	_, err := ask(t, trust.Settings{CA: authority.CAFile}, front.URL)
-	if about, ok := errors.AsType[*trust.Error](err); !ok || !strings.Contains(about.Error(), "1.2 or newer") {
+	if !trust.Is(err) || !strings.Contains(err.Error(), "1.2 or newer") {
 		t.Errorf("%v", err)
 	}
 }
@@ -83,12 +83,12 @@ func TestWhatTheServerSaysInTheHandshakeIsExplained(t *testing.T) {
 		{70, none, "1.2 or newer"}, {71, none, "1.2 or newer"}, {112, none, "SITE_URL"},
 	} {
 		_, err := ask(t, c.s, alert(t, c.number))
-		if about, ok := errors.AsType[*trust.Error](err); !ok || !strings.Contains(about.Error(), c.want) {
+		if !trust.Is(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("alert %d: %v, want %q", c.number, err, c.want)
 		}
 	}
 	_, err := ask(t, none, alert(t, 80)) // internal error: the server's own trouble, which passes
-	if _, ok := errors.AsType[*trust.Error](err); ok || err == nil {
+	if trust.Is(err) || err == nil {
 		t.Errorf("an internal error: %v", err)
 	}
 }
@@ -136,7 +136,7 @@ func TestPlainHTTPToATLSPortIsExplained(t *testing.T) {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, said, http.StatusBadRequest) }))
 		_, err := ask(t, trust.Settings{}, srv.URL)
 		srv.Close()
-		if about, ok := errors.AsType[*trust.Error](err); !ok || !strings.Contains(about.Error(), "https:// in SITE_URL") {
+		if !trust.Is(err) || !strings.Contains(err.Error(), "https:// in SITE_URL") {
 			t.Errorf("%q: %v", said, err)
 		}
 	}
