@@ -129,7 +129,7 @@ func serverPID(ctx context.Context, client *influx.Client) (string, error) {
 
 // client talks HTTP to the server.
 func (s server) client() (*influx.Client, error) {
-	c, err := influx.NewClient(influx.ClientConfig{URL: s.URL, User: s.User, Password: s.Password})
+	c, err := influx.NewClient(influx.ClientConfig{URL: s.URL, User: s.User, Password: s.Password, TLS: s.TLS})
 	if err != nil {
 		return nil, fmt.Errorf("use %s: %w", s.URL, err)
 	}

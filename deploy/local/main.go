@@ -32,6 +32,7 @@ Settings, from the environment:
                                    NIGHTSHARD_DATABASE is then required
   NIGHTSHARD_PRODUCTION_SNAPSHOT   its snapshot address; the URL's host and port 8088 when unset
   NIGHTSHARD_PRODUCTION_USER, NIGHTSHARD_PRODUCTION_PASSWORD
+  NIGHTSHARD_PRODUCTION_CA, NIGHTSHARD_PRODUCTION_CERT, NIGHTSHARD_PRODUCTION_KEY
   NIGHTSHARD_DATABASE              sensu_db, the database of the sample data
   NIGHTSHARD_MEASUREMENTS          cpu,memory,disk of the sample data; the first three of another InfluxDB
   ST_AUTH, ST_USER, ST_KEY         store in this Swift, also OS_AUTH_URL and the other OS_* names;

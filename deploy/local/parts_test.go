@@ -23,6 +23,7 @@ import (
 	"nightshard/shared/objstore"
 	"nightshard/shared/objstore/swift"
 	"nightshard/shared/testbed"
+	"nightshard/shared/trust"
 )
 
 func testSwift(t *testing.T) *smallSwift {
@@ -298,13 +299,16 @@ func TestAPasswordReachesOnlyTheBackup(t *testing.T) {
 			env:      map[string]string{"PATH": "/bin", "NATS_URL": "nats://elsewhere", "OS_TOKEN": "x", "NIGHTSHARD_PRODUCTION_PASSWORD": "secret"},
 			services: map[string]string{"NIGHTSHARD_TIMEZONE": "Europe/Berlin"}, measurements: []string{"a,b"},
 		},
-		production: server{Password: "secret"}, natsURL: "nats://here",
+		production: server{Password: "secret", TLS: trust.Settings{CA: "ca.pem", Key: "key.pem"}}, natsURL: "nats://here",
 	}
 	for name, want := range map[string]string{"backup": "secret", "restore": "", "dumper": ""} {
 		env, err := h.serviceEnv(name, "127.0.0.1:1")
 		if err != nil || env["NIGHTSHARD_PRODUCTION_PASSWORD"] != want || env["NATS_URL"] != "nats://here" || env["OS_TOKEN"] != "" ||
 			env["PATH"] != "/bin" || env["NIGHTSHARD_TIMEZONE"] != "Europe/Berlin" {
 			t.Errorf("%s: %v, %v", name, env, err)
+		}
+		if got := env["NIGHTSHARD_PRODUCTION_CA"] + env["NIGHTSHARD_PRODUCTION_KEY"]; got != map[string]string{"backup": "ca.pemkey.pem"}[name] {
+			t.Errorf("%s: certificates %s", name, got)
 		}
 		if name == "dumper" && env["NIGHTSHARD_MEASUREMENTS"] != `["a,b"]` {
 			t.Errorf("measurements: %s", env["NIGHTSHARD_MEASUREMENTS"])

@@ -81,6 +81,8 @@ func (h *house) serviceEnv(name, listen string) (map[string]string, error) {
 		env["NIGHTSHARD_SCHEDULE"] = "off" // the demonstration asks
 		env["NIGHTSHARD_PRODUCTION_URL"], env["NIGHTSHARD_PRODUCTION_SNAPSHOT"] = h.production.URL, h.production.Snapshot
 		env["NIGHTSHARD_PRODUCTION_USER"], env["NIGHTSHARD_PRODUCTION_PASSWORD"] = h.production.User, h.production.Password
+		own := h.production.TLS
+		env["NIGHTSHARD_PRODUCTION_CA"], env["NIGHTSHARD_PRODUCTION_CERT"], env["NIGHTSHARD_PRODUCTION_KEY"] = own.CA, own.Cert, own.Key
 	case "restore":
 		env["NIGHTSHARD_INTERMEDIARY_URL"], env["NIGHTSHARD_INTERMEDIARY_SNAPSHOT"] = h.intermediary.URL, h.intermediary.Snapshot
 	case "dumper":

@@ -11,6 +11,7 @@ import (
 
 	"nightshard/shared/objstore/swift"
 	"nightshard/shared/service"
+	"nightshard/shared/trust"
 )
 
 // settings are what the reader chose.
@@ -34,6 +35,7 @@ type server struct {
 	Snapshot string // host:port
 	User     string
 	Password string
+	TLS      trust.Settings
 }
 
 // passedOn are settings that services get as the reader has set them.
@@ -51,6 +53,7 @@ func usedHere() []string {
 	return []string{
 		"NIGHTSHARD_DATABASE", "NIGHTSHARD_MEASUREMENTS", "NIGHTSHARD_PRODUCTION_URL", "NIGHTSHARD_PRODUCTION_SNAPSHOT",
 		"NIGHTSHARD_PRODUCTION_USER", "NIGHTSHARD_PRODUCTION_PASSWORD",
+		"NIGHTSHARD_PRODUCTION_CA", "NIGHTSHARD_PRODUCTION_CERT", "NIGHTSHARD_PRODUCTION_KEY",
 	}
 }
 
@@ -114,9 +117,13 @@ func ownProduction(env map[string]string) (*server, error) {
 	s := &server{
 		URL: env["NIGHTSHARD_PRODUCTION_URL"], Snapshot: env["NIGHTSHARD_PRODUCTION_SNAPSHOT"],
 		User: env["NIGHTSHARD_PRODUCTION_USER"], Password: env["NIGHTSHARD_PRODUCTION_PASSWORD"],
+		TLS: trust.Settings{
+			Names: trust.Prefixed("NIGHTSHARD_PRODUCTION"),
+			CA:    env["NIGHTSHARD_PRODUCTION_CA"], Cert: env["NIGHTSHARD_PRODUCTION_CERT"], Key: env["NIGHTSHARD_PRODUCTION_KEY"],
+		},
 	}
 	if s.URL == "" {
-		if s.Snapshot+s.User+s.Password != "" {
+		if s.Snapshot+s.User+s.Password+s.TLS.CA+s.TLS.Cert+s.TLS.Key != "" {
 			return nil, errors.New("NIGHTSHARD_PRODUCTION_URL is missing: the other NIGHTSHARD_PRODUCTION_ settings need it")
 		}
 		return nil, nil //nolint:nilnil // none is a valid choice
@@ -124,6 +131,9 @@ func ownProduction(env map[string]string) (*server, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, errors.New("NIGHTSHARD_PRODUCTION_URL: want http://HOST:8086, the user in NIGHTSHARD_PRODUCTION_USER")
+	}
+	if wrong := s.TLS.Problems(s.URL); len(wrong) > 0 {
+		return nil, errors.New(strings.Join(wrong, "\n  "))
 	}
 	if s.Snapshot == "" {
 		s.Snapshot = net.JoinHostPort(u.Hostname(), "8088")

@@ -77,7 +77,8 @@ func (p Program) help(w io.Writer) int {
 		return ExitFailed
 	}
 	_, _ = fmt.Fprint(w, "\nSwift: ST_AUTH, ST_USER and ST_KEY, or OS_AUTH_URL and the other OS_* names of the swift client;\n"+
-		"ST_KEY_FILE, OS_PASSWORD_FILE, OS_APPLICATION_CREDENTIAL_SECRET_FILE: files that hold them.\n\n"+
+		"ST_KEY_FILE, OS_PASSWORD_FILE, OS_APPLICATION_CREDENTIAL_SECRET_FILE: files that hold them;\n"+
+		"OS_CACERT, OS_CERT, OS_KEY: PEM files of the authorities to trust, and of a client certificate and its key.\n\n"+
 		"--health asks the service that runs here for its health: exit code 0 when it answers, 1 when not.\n")
 	return ExitDone
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"nightshard/shared/objstore"
+	"nightshard/shared/trust"
 )
 
 // Policy says how patient the store is.
@@ -109,7 +110,7 @@ func worthIt(err error) bool {
 	var source *objstore.SourceError
 	switch {
 	case errors.As(err, &source), errors.Is(err, objstore.ErrNotFound), errors.Is(err, objstore.ErrName),
-		errors.Is(err, objstore.ErrCredentials):
+		errors.Is(err, objstore.ErrCredentials), trust.Is(err):
 		return false
 	case errors.Is(err, objstore.ErrCorrupt), errors.Is(err, objstore.ErrStalled):
 		return true

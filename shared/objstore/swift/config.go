@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"nightshard/shared/trust"
 )
 
 // The defaults of Config.
@@ -50,8 +53,10 @@ type Config struct {
 	EndpointType string
 	// StorageURL and AuthToken are a login that something else has done.
 	StorageURL, AuthToken string
-	// CACert is a file of certificates to trust in place of the system's.
-	CACert string
+	// CACert is a file of authorities to trust in place of the system's;
+	// ClientCert and ClientKey are the client's own certificate and its private
+	// key. All are in PEM.
+	CACert, ClientCert, ClientKey string
 
 	// SegmentBytes is the size above which an object is cut into segments,
 	// DefaultSegmentBytes when 0, or less when the server allows less.
@@ -76,7 +81,7 @@ func ConfigFromEnv(env map[string]string) (Config, error) {
 	}
 	c := Config{
 		Region: env["OS_REGION_NAME"], EndpointType: endpointType(first(env, "OS_ENDPOINT_TYPE", "OS_INTERFACE")),
-		CACert: env["OS_CACERT"],
+		CACert: env["OS_CACERT"], ClientCert: env["OS_CERT"], ClientKey: env["OS_KEY"],
 	}
 	switch {
 	case first(env, "ST_AUTH", "ST_USER", "ST_KEY") != "":
@@ -87,6 +92,10 @@ func ConfigFromEnv(env map[string]string) (Config, error) {
 		need(false, "ST_AUTH, ST_USER and ST_KEY (the login of Swift, v1), or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, "+
 			"OS_PROJECT_NAME and the rest of an OpenStack RC file")
 	}
+	need(slices.Contains([]string{"", "public", "internal", "admin"}, c.EndpointType),
+		"OS_ENDPOINT_TYPE (or OS_INTERFACE) to public, internal or admin")
+	problems = append(problems, c.tls().Problems("")...)
+	problems = append(problems, insecure(env)...)
 	if len(problems) > 0 {
 		return Config{}, fmt.Errorf("Swift login: %s", strings.Join(problems, "; ")) //nolint:staticcheck // a proper name
 	}
@@ -149,6 +158,28 @@ func needPassword(c *Config, need func(bool, string)) {
 	if c.AuthVersion == 3 && c.UserID == "" {
 		need(c.UserDomain+c.UserDomainID != "", "OS_USER_DOMAIN_NAME or OS_USER_DOMAIN_ID (often Default)")
 	}
+}
+
+// insecure refuses what turns the check of certificates off: whoever sets it
+// believes in it, and whoever reads a backup over such a connection believes in
+// anything.
+func insecure(env map[string]string) []string {
+	var problems []string
+	for _, name := range []string{"SWIFTCLIENT_INSECURE", "OS_INSECURE"} {
+		if on := strings.ToLower(env[name]); slices.Contains([]string{"true", "1", "yes", "on", "t", "y"}, on) {
+			problems = append(problems, name+" is set, but certificates are always checked: unset it, and set OS_CACERT to a PEM file of the server's authority, or of its certificate")
+		}
+	}
+	return problems
+}
+
+// tls are the certificates.
+func (c Config) tls() trust.Settings {
+	names := trust.Names{URL: "OS_AUTH_URL (or in the catalog behind it)", CA: "OS_CACERT", Cert: "OS_CERT", Key: "OS_KEY"}
+	if c.AuthVersion == 1 {
+		names.URL = "ST_AUTH (or in the storage address that it answers with)"
+	}
+	return trust.Settings{Names: names, CA: c.CACert, Cert: c.ClientCert, Key: c.ClientKey}
 }
 
 // check says whether the settings are enough to try a login.

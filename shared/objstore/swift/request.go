@@ -71,9 +71,13 @@ func (s *Store) failure(w *watch, resp *http.Response, err error) error {
 	if resp.StatusCode == http.StatusNotFound {
 		return objstore.ErrNotFound
 	}
+	text := reason(resp, err)
+	if resp.StatusCode == http.StatusForbidden {
+		text += " (the user needs a role in the project that Swift takes for an operator's, such as member)"
+	}
 	return &objstore.StatusError{
 		Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
-		Text: s.secrets.hide(reason(resp, err)),
+		Text: s.secrets.hide(text),
 	}
 }
 

@@ -2,14 +2,10 @@ package swift
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -33,6 +29,7 @@ type Store struct {
 	segment int64
 	page    int
 	secrets *secrets
+	cfg     Config
 	// login has room for one: whoever puts a token in may log in. A mutex
 	// would make others wait without heeding their context.
 	login chan struct{}
@@ -59,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		conn: connection(cfg, transport), idle: cfg.IdleTimeout, segment: cfg.SegmentBytes, page: cfg.PageSize,
-		secrets: hidden, login: make(chan struct{}, 1), known: map[string]bool{},
+		secrets: hidden, cfg: cfg, login: make(chan struct{}, 1), known: map[string]bool{},
 	}
 	if s.idle <= 0 {
 		s.idle = DefaultIdleTimeout
@@ -97,18 +94,11 @@ func newTransport(cfg Config, hidden *secrets) (http.RoundTripper, error) {
 		// Until the server says that it wants the body, none of it is sent.
 		ExpectContinueTimeout: 5 * time.Second,
 	}
-	if cfg.CACert != "" {
-		pem, err := os.ReadFile(cfg.CACert)
-		if err != nil {
-			return nil, fmt.Errorf("read OS_CACERT: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read OS_CACERT: no certificate in %s", cfg.CACert)
-		}
-		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	secure, err := cfg.tls().Transport(t)
+	if err != nil {
+		return nil, fmt.Errorf("read certificates for Swift: %w", err)
 	}
-	return &spy{next: t, secrets: hidden}, nil
+	return &spy{next: secure, secrets: hidden}, nil
 }
 
 // limitSegments lowers the size of segments to what the server allows. Not
@@ -166,29 +156,6 @@ func (s *Store) storageURL(ctx context.Context) (string, error) {
 	return u, nil
 }
 
-// authenticate is called with the login held.
-func (s *Store) authenticate(ctx context.Context) error {
-	if s.conn.AuthUrl == "" {
-		return fmt.Errorf("log in to Swift: the token of OS_AUTH_TOKEN has ended: %w", objstore.ErrCredentials)
-	}
-	w := newWatch(ctx, s.idle)
-	defer w.stop()
-	err := s.conn.Authenticate(w.ctx)
-	if err == nil {
-		return nil
-	}
-	var status *ncw.Error
-	switch {
-	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
-		err = fmt.Errorf("%w: %w", objstore.ErrCredentials, &objstore.StatusError{Code: status.StatusCode, Text: status.Text})
-	case errors.As(err, &status) && status.StatusCode != 0:
-		err = &objstore.StatusError{Code: status.StatusCode, Text: s.secrets.hide(err.Error())}
-	default:
-		err = w.explain(err)
-	}
-	return fmt.Errorf("log in to Swift at %s: %w", s.secrets.hide(plainURL(s.conn.AuthUrl)), s.secrets.scrub(err))
-}
-
 func (s *Store) lock(ctx context.Context) error {
 	select {
 	case s.login <- struct{}{}:
@@ -199,13 +166,3 @@ func (s *Store) lock(ctx context.Context) error {
 }
 
 func (s *Store) unlock() { <-s.login }
-
-// plainURL leaves out a user and password.
-func plainURL(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "an address that is no URL"
-	}
-	u.User = nil
-	return u.String()
-}
