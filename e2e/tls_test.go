@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -52,13 +51,13 @@ func secure(t *testing.T, ca *testbed.Authority, target string) string {
 }
 
 // Everything that can be encrypted is, everybody logs in, each secret is in a
-// file, and tokens end every few seconds.
+// file, and the second night begins with tokens that are refused.
 func TestANightBehindTLSWithKeystoneAndLogins(t *testing.T) {
 	t.Parallel()
 	ca := testbed.NewAuthority(t, "the company's authority")
 	own, client := ca.Issue(t, testbed.CertOptions{}), ca.Issue(t, testbed.CertOptions{Client: true})
 	h := build(t, testbed.InfluxOptions{Auth: true}, testbed.InfluxOptions{Auth: true, HTTPS: &own})
-	k := testbed.Keystone(t, testbed.KeystoneOptions{TokenLife: 75 * time.Second})
+	k := testbed.Keystone(t)
 	k.AddEndpoint(t, "secured", "internal", secure(t, ca, k.Swift))
 	u := k.NewUser(t, "member")
 	id, secret := u.AppCredential(t, "nightly")
@@ -81,7 +80,7 @@ func TestANightBehindTLSWithKeystoneAndLogins(t *testing.T) {
 			t.Errorf("restored with differences: %v", r.GetVerdict())
 		}
 		h.sameDump(dumps[0])
-		u.RevokeTokens(t) // the second night begins with tokens that are refused
+		u.RevokeTokens(t)
 	}
 	for _, p := range []*proc{backup, restore, dumper} {
 		h.noSecret("log of "+p.name, p.logged())

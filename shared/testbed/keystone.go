@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// KeystoneOptions choose how a Keystone behaves.
-type KeystoneOptions struct {
-	// TokenLife is how long its tokens hold, an hour when zero, in full seconds.
-	TokenLife time.Duration
-}
-
 // KeystoneServer is a Keystone with a Swift that asks it. It ends with the test.
 // Its catalog has that Swift in KeystoneRegion, for the interfaces public and
 // internal.
@@ -28,7 +22,7 @@ type KeystoneServer struct {
 
 	t       testing.TB
 	dir     string
-	token   string // of its administrator
+	token   string // of its administrator; it outlives every test
 	service string // the id of Swift in the catalog
 	domain  string // the id of KeystoneDomain
 }
@@ -45,7 +39,7 @@ const keystonePassword = `s3cret&pass "word'%`
 
 // Keystone starts Debian's Keystone with an empty database, and a Swift proxy
 // that asks it who somebody is (about 12 s).
-func Keystone(t testing.TB, opts KeystoneOptions) *KeystoneServer {
+func Keystone(t testing.TB) *KeystoneServer {
 	t.Helper()
 	for _, program := range []string{"keystone-manage", "keystone-wsgi-public"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -54,10 +48,7 @@ func Keystone(t testing.TB, opts KeystoneOptions) *KeystoneServer {
 	}
 	k := &KeystoneServer{t: t, dir: t.TempDir(), Addr: loopback(FreePort(t))}
 	k.AuthURL = "http://" + k.Addr + "/v3"
-	if opts.TokenLife == 0 {
-		opts.TokenLife = time.Hour
-	}
-	if err := os.WriteFile(k.file("keystone.conf"), fmt.Appendf(nil, keystoneConf, k.dir, int(opts.TokenLife.Seconds())), 0o600); err != nil {
+	if err := os.WriteFile(k.file("keystone.conf"), fmt.Appendf(nil, keystoneConf, k.dir), 0o600); err != nil {
 		t.Fatalf("write configuration of Keystone: %v", err)
 	}
 	k.keys("tokens")
@@ -80,7 +71,7 @@ use_stderr = true
 connection = sqlite:///%[1]s/keystone.db
 [token]
 provider = fernet
-expiration = %[2]d
+expiration = 3600
 [fernet_tokens]
 key_repository = %[1]s/tokens
 [fernet_receipts]
@@ -165,8 +156,8 @@ func (k *KeystoneServer) fill() {
 	}
 }
 
-// keystoneFilter has Swift ask Keystone who somebody is, and believe that for a
-// second.
+// keystoneFilter has Swift ask Keystone who somebody is, and believe that for ten
+// seconds.
 const keystoneFilter = `[filter:authtoken]
 paste.filter_factory = keystonemiddleware.auth_token:filter_factory
 www_authenticate_uri = http://%[1]s/v3
@@ -178,7 +169,7 @@ project_name = service
 username = swift
 password = %[2]s
 delay_auth_decision = true
-token_cache_time = 1
+token_cache_time = 10
 [filter:keystoneauth]
 use = egg:swift#keystoneauth
 operator_roles = admin, member

@@ -24,7 +24,7 @@ func swiftAs(t *testing.T, env map[string]string, args ...string) (string, error
 
 func TestEachUserOfKeystoneHasASwiftOfItsOwn(t *testing.T) {
 	t.Parallel()
-	k := testbed.Keystone(t, testbed.KeystoneOptions{})
+	k := testbed.Keystone(t)
 	ann, bob, reader := k.NewUser(t, "member"), k.NewUser(t, "member"), k.NewUser(t, "reader")
 	if out, err := swiftAs(t, ann.Env, "post", "2016-06-01"); err != nil {
 		t.Fatalf("%v: %s", err, out)

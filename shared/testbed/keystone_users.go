@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -91,12 +90,8 @@ func (u *KeystoneUser) DropAppCredential(t testing.TB, id string) {
 // AddEndpoint puts a Swift into the catalog: base is its address without a path.
 func (k *KeystoneServer) AddEndpoint(t testing.TB, region, endpoint, base string) {
 	t.Helper()
-	err := errors.New("no region")
-	if _, err = k.admin(http.MethodGet, "/regions/"+url.PathEscape(region), nil, nil); err != nil {
-		_, err = k.admin(http.MethodPost, "/regions", object{"region": object{"id": region}}, nil)
-	}
-	if err != nil {
-		t.Fatalf("make region: %v", err)
+	if _, err := k.admin(http.MethodGet, "/regions/"+url.PathEscape(region), nil, nil); err != nil {
+		k.create("/regions", "region", object{"id": region})
 	}
 	k.create("/endpoints", "endpoint", object{
 		"service_id": k.service, "region_id": region, "interface": endpoint, "url": base + "/v1/AUTH_$(project_id)s",
@@ -128,11 +123,8 @@ func (k *KeystoneServer) grant(project, user, role string) {
 	}
 }
 
-// admin is call as the administrator, whose token may have ended.
+// admin is call as the administrator.
 func (k *KeystoneServer) admin(method, path string, in object, out any) (http.Header, error) {
-	if err := k.login(); err != nil {
-		return nil, err
-	}
 	return k.call(method, path, k.token, in, out)
 }
 
