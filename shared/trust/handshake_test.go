@@ -78,9 +78,17 @@ func TestWhatTheServerSaysInTheHandshakeIsExplained(t *testing.T) {
 		s      trust.Settings
 		want   string
 	}{
-		{40, none, "set SITE_CERT and SITE_KEY"}, {40, ours, "TLS 1.2 or newer"}, {42, ours, "refuses the client certificate of SITE_CERT"},
-		{44, ours, "SITE_CERT"}, {45, ours, "SITE_CERT"}, {48, ours, "SITE_CERT"}, {49, ours, "SITE_CERT"}, {116, none, "SITE_KEY"},
-		{70, none, "1.2 or newer"}, {71, none, "1.2 or newer"}, {112, none, "SITE_URL"},
+		{40, none, "set SITE_CERT and SITE_KEY"},
+		{40, ours, "TLS 1.2 or newer"},
+		{42, ours, "refuses the client certificate of SITE_CERT"},
+		{44, ours, "SITE_CERT"},
+		{45, ours, "SITE_CERT"},
+		{48, ours, "SITE_CERT"},
+		{49, ours, "SITE_CERT"},
+		{116, none, "SITE_KEY"},
+		{70, none, "1.2 or newer"},
+		{71, none, "1.2 or newer"},
+		{112, none, "SITE_URL"},
 	} {
 		_, err := ask(t, c.s, alert(t, c.number))
 		if !trust.Is(err) || !strings.Contains(err.Error(), c.want) {

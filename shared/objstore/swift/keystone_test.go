@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -26,7 +27,7 @@ func openEnv(t *testing.T, env map[string]string) (*swift.Store, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return swift.Open(t.Context(), cfg) //nolint:wrapcheck // a test
+	return swift.Open(t.Context(), cfg)
 }
 
 // roundTrip stores an object, reads and lists it, and removes it.
@@ -80,9 +81,7 @@ func keystoneLogins(t *testing.T, k *testbed.KeystoneServer) {
 		env := map[string]string{
 			"OS_AUTH_URL": k.AuthURL, "OS_AUTH_TYPE": "v3applicationcredential", "OS_REGION_NAME": testbed.KeystoneRegion, "OS_APPLICATION_CREDENTIAL_SECRET": secret,
 		}
-		for name, value := range more {
-			env[name] = value
-		}
+		maps.Copy(env, more)
 		return env
 	}
 	for name, env := range map[string]map[string]string{
@@ -136,7 +135,8 @@ func keystoneRefusals(t *testing.T, k *testbed.KeystoneServer) {
 			map[string]string{"OS_PROJECT_NAME": "", "OS_PROJECT_ID": strings.Repeat("0", 32)}, true, []string{"OS_PROJECT_ID"},
 		},
 		"credential's secret": {
-			map[string]string{"OS_APPLICATION_CREDENTIAL_ID": id, "OS_APPLICATION_CREDENTIAL_SECRET": "hunter2"}, true,
+			map[string]string{"OS_APPLICATION_CREDENTIAL_ID": id, "OS_APPLICATION_CREDENTIAL_SECRET": "hunter2"},
+			true,
 			[]string{"OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET"},
 		},
 		"credential's id":   {map[string]string{"OS_APPLICATION_CREDENTIAL_ID": "none", "OS_APPLICATION_CREDENTIAL_SECRET": secret}, true, []string{"OS_APPLICATION_CREDENTIAL_ID"}},
