@@ -39,7 +39,8 @@ type Delivery struct {
 	// Subject without the prefix.
 	Subject string
 	// Message is the body, of the type that belongs to the subject. It is empty
-	// if the body could not be read, which only Consumer.Failed gets to see.
+	// if the body could not be read, and what this version understands of a newer
+	// one: only Consumer.Failed gets to see these.
 	Message proto.Message
 	// ID is SEQUENCE@UNIXNANOS of the event in the stream: the same for each
 	// delivery of an event, another for another event.

@@ -64,10 +64,12 @@ func (w *worker) open(msg *nats.Msg) (*job, error) {
 	d.ID = deliveryID(meta.Sequence.Stream, d.Time)
 	d.Attempt = int(min(meta.NumDelivered, math.MaxInt32))
 	message, err := Decode(subject, msg.Data)
+	if message != nil {
+		d.Message = message
+	}
 	if err != nil {
 		return j, Permanent(Step(StepRead, err))
 	}
-	d.Message = message
 	if d.Attempt > w.Attempts {
 		return j, Permanent(fmt.Errorf("handle %s: given up after %d attempts, the process ended in the last one", subject, w.Attempts))
 	}

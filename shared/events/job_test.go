@@ -132,7 +132,7 @@ func TestExhaustedAttemptsPublishOneFailedEventAndTheNextIsServed(t *testing.T) 
 	publish(t, bus, &nightshardv1.BackupRequested{Day: "good"}, "")
 	awaitEvents(t, bus, events.BackupCompleted, 1)
 	failed, ok := awaitEvents(t, bus, events.BackupFailed, 1)[0].Message.(*nightshardv1.BackupFailed)
-	want := &nightshardv1.BackupFailed{Day: "bad", Error: "size differs", Step: "check", Attempts: 3, Final: true}
+	want := &nightshardv1.BackupFailed{Day: "bad", Error: "size differs", Step: "check", Attempts: 3, Final: true, Schema: events.Schema}
 	if !ok || !proto.Equal(failed, want) {
 		t.Errorf("got %v, want %v", failed, want)
 	}

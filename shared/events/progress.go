@@ -53,7 +53,7 @@ func (b *Bus) WatchProgress(ctx context.Context, fn func(*nightshardv1.Progress)
 			return fmt.Errorf("watch progress: %w", ErrClosed)
 		case raw := <-arrived:
 			msg := &nightshardv1.Progress{}
-			if decodeInto(msg, raw.Data) == nil {
+			if decodeInto(msg, raw.Data) == nil && schemaIn(msg) <= Schema {
 				fn(msg)
 			}
 		}

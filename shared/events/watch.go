@@ -19,7 +19,8 @@ type Event struct {
 	Time time.Time
 	// Subject without the prefix.
 	Subject string
-	// Message is the body, nil if it cannot be read.
+	// Message is the body, nil if it cannot be read; of one with a newer schema
+	// what this version understands.
 	Message proto.Message
 	// ID is the Nats-Msg-Id, empty if the publisher gave none.
 	ID string
@@ -112,7 +113,7 @@ func (b *Bus) eventCall(fn func(Event) error) func(jetstream.Msg, *jetstream.Msg
 			Subject: strings.TrimPrefix(msg.Subject(), b.prefix),
 			ID:      msg.Headers().Get(jetstream.MsgIDHeader), Data: msg.Data(),
 		}
-		if decoded, err := Decode(event.Subject, event.Data); err == nil {
+		if decoded, err := Decode(event.Subject, event.Data); err == nil || errors.Is(err, ErrNewer) {
 			event.Message = decoded
 		}
 		if err := fn(event); err != nil {
