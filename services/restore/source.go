@@ -43,7 +43,9 @@ func (r *restore) source(ctx context.Context, j *job) (*source, error) {
 	data, err := r.read(ctx, j, night.ManifestObject(j.day))
 	switch {
 	case err == nil:
-		if src.manifest, err = night.ParseManifest(j.day, data); err != nil {
+		if src.manifest, err = night.ParseManifest(j.day, data); errors.Is(err, night.ErrNewer) {
+			return nil, events.Permanent(err)
+		} else if err != nil {
 			return nil, events.Permanent(fmt.Errorf("trust manifest: %w; nightshard verify %s says what else is wrong", err, j.day))
 		}
 		if src.manifest.Database != r.cfg.Database {

@@ -216,13 +216,17 @@ func encode(v any) ([]byte, error) {
 }
 
 func decode(data []byte, v any, schema *int) error {
+	// The schema first, and alone: a newer record may have fields of other types.
+	var only struct {
+		Schema int `json:"schema"`
+	}
+	if json.Unmarshal(data, &only) == nil && only.Schema > Schema {
+		return fmt.Errorf("its schema is %d and this version understands up to %d: %w", only.Schema, Schema, ErrNewer)
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
-	switch {
-	case *schema > Schema:
-		return fmt.Errorf("its schema is %d and this version understands up to %d: %w", *schema, Schema, ErrNewer)
-	case *schema < 1:
+	if *schema < 1 {
 		return fmt.Errorf("its schema is %d, which no version wrote", *schema)
 	}
 	at := bytes.LastIndex(data, []byte(checksumMark))

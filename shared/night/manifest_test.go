@@ -2,6 +2,7 @@ package night_test
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"reflect"
 	"strings"
@@ -176,7 +177,31 @@ func TestDrillComesBack(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(d, back) {
 		t.Errorf("drill came back as %+v, %v", back, err)
 	}
-	if _, err := night.ParseDrill([]byte(`{"schema":9}`)); err == nil || !strings.Contains(err.Error(), "newer nightshard") {
-		t.Errorf("a newer drill: %v", err)
+}
+
+// A newer record is not damaged, whatever else is in it: its checksum and its
+// fields are for the version that wrote it.
+func TestNewerRecordsAreRefusedAndSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	whole := manifest(t)
+	whole.Schema = night.Schema + 1
+	data, err := whole.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, record := range []string{string(data), `{"schema":2}`, `{"schema":2,"day":{"year":2031},"compared":"four","shards":7}`} {
+		_, manifestErr := night.ParseManifest(day(t, "2016-06-01"), []byte(record))
+		_, drillErr := night.ParseDrill([]byte(record))
+		for _, err := range []error{manifestErr, drillErr} {
+			if !errors.Is(err, night.ErrNewer) || !strings.Contains(err.Error(), "schema is 2") ||
+				!strings.Contains(err.Error(), "up to 1") || !strings.Contains(err.Error(), "newer nightshard") {
+				t.Errorf("%.60s: %v", record, err)
+			}
+		}
+	}
+	for _, record := range []string{`{}`, `{"schema":0}`, `{"schema":-1}`} {
+		if _, err := night.ParseDrill([]byte(record)); err == nil || errors.Is(err, night.ErrNewer) || !strings.Contains(err.Error(), "no version wrote") {
+			t.Errorf("%s: %v", record, err)
+		}
 	}
 }
