@@ -30,6 +30,7 @@ type Bus struct {
 	closed               chan struct{}
 	progress             *progressSender
 	denials              denials
+	pulses               pulses
 	onEnding             func(Ending)
 	stop                 sync.Once
 }

@@ -19,12 +19,14 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 		return fmt.Errorf("consume %s: %w", c.Durable, err)
 	}
 	w := &worker{bus: b, Consumer: c}
+	defer w.rest()
 	for ctx.Err() == nil {
 		cons, err := w.ready(ctx)
 		if err != nil {
 			return fmt.Errorf("consume %s: %w", c.Durable, err)
 		}
 		if cons != nil {
+			w.begin()
 			w.serve(ctx, cons)
 		}
 	}
@@ -34,6 +36,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 // ready waits until the durable is there. It returns nil when ctx ended.
 func (w *worker) ready(ctx context.Context) (jetstream.Consumer, error) {
 	for ctx.Err() == nil {
+		w.beat()
 		cons, err := w.ensure(ctx)
 		switch {
 		case err == nil:
@@ -65,6 +68,7 @@ func (w *worker) tell(ctx context.Context, err error) {
 // serve takes events until something is wrong with the durable or ctx ends.
 func (w *worker) serve(ctx context.Context, cons jetstream.Consumer) {
 	for ctx.Err() == nil {
+		w.beat()
 		msg, err := w.fetch(ctx)
 		if err == nil {
 			w.told = ""

@@ -125,7 +125,8 @@ type worker struct {
 	// removes the durable, the new one begins here, so that no event is lost.
 	resume uint64
 	// told is the last reason that was logged for not taking events.
-	told string
+	told  string
+	begun bool // see begin
 }
 
 // ensure loads the durable, or creates it.

@@ -32,6 +32,7 @@ func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 	if err == nil {
 		err = j.work(jobCtx)
 	}
+	w.beat()
 	// What follows must happen although the service stops.
 	settleCtx := context.WithoutCancel(ctx)
 	switch {
@@ -91,6 +92,9 @@ func (j *job) work(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	j.busy()
+	// From then on the handler must return soon.
+	defer context.AfterFunc(ctx, j.beat)()
 	j.results, err = j.Handler(ctx, j.Delivery)
 	return err
 }
@@ -99,6 +103,7 @@ func (j *job) work(ctx context.Context) (err error) {
 // crash in between would end the night without a word.
 func (j *job) complete(ctx context.Context) {
 	for _, msg := range j.results {
+		j.beat()
 		if err := j.bus.publishResult(ctx, j.Delivery, msg); err != nil {
 			j.retry(ctx, Step("publish result", err))
 			return
