@@ -11,10 +11,9 @@ import (
 
 // versionReport is what version prints as JSON.
 type versionReport struct {
-	Version string `json:"version"`
-	Go      string `json:"go"`
-	OS      string `json:"os"`
-	Arch    string `json:"arch"`
+	service.Build
+	OS   string `json:"os"`
+	Arch string `json:"arch"`
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -23,7 +22,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "What this command was built from",
 		Args:  cobra.NoArgs,
 		RunE: a.does(func(context.Context, []string) error {
-			v := versionReport{Version: service.Version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+			v := versionReport{Build: service.ThisBuild(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 			if a.asJSON {
 				return a.out.json(v)
 			}

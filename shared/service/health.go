@@ -14,11 +14,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// NewRegistry holds the metrics of one service, those of the process and of Go
-// among them.
+// NewRegistry holds the metrics of one service, those of the process, of Go and
+// of the build among them.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	return r
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -81,30 +80,6 @@ func (p Program) help(w io.Writer) int {
 		"OS_CACERT, OS_CERT, OS_KEY: PEM files of the authorities to trust, and of a client certificate and its key.\n\n"+
 		"--health asks the service that runs here for its health: exit code 0 when it answers, 1 when not.\n")
 	return ExitDone
-}
-
-// Version says what the program was built from: the module's version, or the
-// commit, as the Go toolchain recorded it.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	var revision, modified string
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "-modified"
-			}
-		}
-	}
-	if revision == "" {
-		return strings.Trim(info.Main.Version, "()")
-	}
-	return revision[:min(12, len(revision))] + modified
 }
 
 // Pause waits for d or for the end of ctx, whose error it returns.
