@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -26,13 +27,15 @@ func secrets() []string {
 }
 
 // Secrets gives the environment with each secret in it whose file is named. A
-// line break at the file's end is not part of it. problems say what is wrong.
+// line break at the file's end is not part of it. An empty one among systemd's
+// credentials is no secret: a unit names each that there may be, and systemd
+// makes the missing ones empty. problems say what is wrong.
 func Secrets(env map[string]string) (resolved map[string]string, problems []string) {
 	resolved = maps.Clone(env)
 	for _, name := range secrets() {
 		file := env[name+fileSuffix]
 		switch {
-		case file == "":
+		case file == "" || unsetCredential(env["CREDENTIALS_DIRECTORY"], file):
 			continue
 		case env[name] != "":
 			problems = append(problems, fmt.Sprintf("%s and %s%s are both set: unset one of them", name, name, fileSuffix))
@@ -46,6 +49,16 @@ func Secrets(env map[string]string) (resolved map[string]string, problems []stri
 		resolved[name] = text
 	}
 	return resolved, problems
+}
+
+// unsetCredential says that a file is one of systemd's credentials in dir, and
+// that nothing was given for it.
+func unsetCredential(dir, file string) bool {
+	if dir == "" || filepath.Dir(file) != filepath.Clean(dir) {
+		return false
+	}
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Size() == 0
 }
 
 // secret reads a file. Its content is never part of an error.

@@ -65,3 +65,22 @@ func TestSettingsAreReadFromSecretsFiles(t *testing.T) {
 		t.Errorf("two passwords: %v", err)
 	}
 }
+
+// systemd fills each credential that a unit names and nobody gave with nothing.
+func TestACredentialThatNobodyGaveIsNoSecret(t *testing.T) {
+	t.Parallel()
+	file := secretFile(t, "")
+	env := map[string]string{"CREDENTIALS_DIRECTORY": filepath.Dir(file), "ST_KEY_FILE": file, "ST_KEY": "typed"}
+	if got, problems := service.Secrets(env); got["ST_KEY"] != "typed" || len(problems) > 0 {
+		t.Errorf("gives %v, %q", got, problems)
+	}
+	for what, env := range map[string]map[string]string{
+		"elsewhere":   {"CREDENTIALS_DIRECTORY": t.TempDir(), "ST_KEY_FILE": file},
+		"missing":     {"CREDENTIALS_DIRECTORY": filepath.Dir(file), "ST_KEY_FILE": filepath.Join(filepath.Dir(file), "other")},
+		"not systemd": {"ST_KEY_FILE": file},
+	} {
+		if _, problems := service.Secrets(env); len(problems) != 1 {
+			t.Errorf("%s: %q", what, problems)
+		}
+	}
+}
