@@ -119,6 +119,9 @@ type Options struct {
 	Measurements []string
 	// Heartbeat is asked after each good night; empty: nothing is.
 	Heartbeat string
+	// Consumers is how many the service runs: with the last of them it is ready
+	// in the eyes of a service manager. 0 means one.
+	Consumers int
 }
 
 // Parts are what every service works with.
@@ -135,6 +138,8 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	if err != nil {
 		return nil, nil, &service.ConfigError{Problems: []string{err.Error()}}
 	}
+	build := service.ThisBuild()
+	log.Info().Str("version", build.Version).Str("revision", build.Revision).Str("go", build.Go).Msg("starting")
 	// A wrong setting must not show only after Swift was waited for.
 	if _, err := busConfig(o.Common, o.Name, log); err != nil {
 		return nil, nil, err
@@ -155,6 +160,7 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 		Close(ctx, bus, log)
 		return nil, nil, err
 	}
+	bus.WhenWorking(max(o.Consumers, 1), service.Supervise(ctx, bus.Alive, log).Ready)
 	end := tell(ctx, o, set, store, bus, log)
 	return &Parts{Log: log, Store: store, Bus: bus}, func() {
 		end()

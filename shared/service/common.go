@@ -23,8 +23,8 @@ func (c *Common) Problems() []string {
 	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_LOG_LEVEL is %q, want debug, info, warn or error", c.LogLevel))
 	}
-	if !slices.Contains([]string{"", "json", "console"}, c.LogFormat) {
-		problems = append(problems, fmt.Sprintf("NIGHTSHARD_LOG_FORMAT is %q, want json or console", c.LogFormat))
+	if !slices.Contains([]string{"", "json", "console", "journal"}, c.LogFormat) {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_LOG_FORMAT is %q, want json, console or journal", c.LogFormat))
 	}
 	if c.SegmentBytes < 0 {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_SEGMENT_BYTES is %d, want 0 for Swift's own limit or a number of bytes", c.SegmentBytes))

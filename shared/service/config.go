@@ -22,7 +22,7 @@ type Common struct {
 	SubjectPrefix string `envconfig:"NIGHTSHARD_SUBJECT_PREFIX" desc:"put before every subject, with a dot between"`
 	Replicas      int    `envconfig:"NIGHTSHARD_STREAM_REPLICAS" default:"1" desc:"copies of the event stream: 1, 3 or 5; a stream that has more keeps them"`
 	LogLevel      string `envconfig:"NIGHTSHARD_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
-	LogFormat     string `envconfig:"NIGHTSHARD_LOG_FORMAT" desc:"json or console; console is the default on a terminal"`
+	LogFormat     string `envconfig:"NIGHTSHARD_LOG_FORMAT" desc:"json, console or journal (for systemd's: levels without times); console is the default on a terminal"`
 	// IdleTimeout is for every server that is asked: InfluxDB and Swift.
 	IdleTimeout time.Duration `envconfig:"NIGHTSHARD_IDLE_TIMEOUT" default:"60s" desc:"how long a server may stay silent before the call fails"`
 	// WorkTimeout is for InfluxDB: before an answer it may be silent for longer,

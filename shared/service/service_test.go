@@ -181,6 +181,28 @@ func TestWrongLogSettingsAreNamed(t *testing.T) {
 	}
 }
 
+// systemd's journal has the time, and takes the level from the number.
+func TestLinesForTheJournalBeginWithTheirPriority(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := service.NewLogger(&out, "backup", "debug", "journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug().Msg("d")
+	log.Info().Msg("i")
+	log.Warn().Msg("w")
+	log.Error().Msg("e")
+	want := `<7>{"level":"debug","service":"backup","message":"d"}
+<6>{"level":"info","service":"backup","message":"i"}
+<4>{"level":"warn","service":"backup","message":"w"}
+<3>{"level":"error","service":"backup","message":"e"}
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
 func TestHealthPageTellsReadiness(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -212,7 +234,8 @@ func TestHealthPageTellsReadiness(t *testing.T) {
 	if code, _ := get("/readyz"); code != http.StatusOK {
 		t.Errorf("readyz %d", code)
 	}
-	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "process_resident_memory_bytes") {
+	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "process_resident_memory_bytes") ||
+		!strings.Contains(body, `nightshard_build_info{goversion="go`) {
 		t.Errorf("metrics %d", code)
 	}
 	if _, err := service.Serve(t.Context(), addr, service.NewRegistry(), func() error { return nil }, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "NIGHTSHARD_LISTEN") {
