@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,37 +29,40 @@ func secrets() []string {
 
 // Secrets gives the environment with each secret in it whose file is named. A
 // line break at the file's end is not part of it. An empty one among systemd's
-// credentials is no secret: a unit names each that there may be, and systemd
-// makes the missing ones empty. problems say what is wrong.
+// credentials is no secret: a unit has to name each that there may be, with
+// something to stand for those that are missing. problems say what is wrong.
 func Secrets(env map[string]string) (resolved map[string]string, problems []string) {
 	resolved = maps.Clone(env)
 	for _, name := range secrets() {
 		file := env[name+fileSuffix]
 		switch {
-		case file == "" || unsetCredential(env["CREDENTIALS_DIRECTORY"], file):
+		case file == "":
 			continue
-		case env[name] != "":
+		case env[name] != "" && !credential(env, file):
 			problems = append(problems, fmt.Sprintf("%s and %s%s are both set: unset one of them", name, name, fileSuffix))
 			continue
 		}
 		text, err := secret(file)
-		if err != nil {
+		switch {
+		case errors.Is(err, errEmptySecret) && credential(env, file):
+		case err != nil:
 			problems = append(problems, fmt.Sprintf("%s%s is %q: %v; want a file that holds the secret", name, fileSuffix, file, err))
-			continue
+		case env[name] != "":
+			problems = append(problems, fmt.Sprintf("%s and the credential %s are both given: remove one of them", name, filepath.Base(file)))
+		default:
+			resolved[name] = text
 		}
-		resolved[name] = text
 	}
 	return resolved, problems
 }
 
-// unsetCredential says that a file is one of systemd's credentials in dir, and
-// that nothing was given for it.
-func unsetCredential(dir, file string) bool {
-	if dir == "" || filepath.Dir(file) != filepath.Clean(dir) {
-		return false
-	}
-	info, err := os.Stat(file)
-	return err == nil && info.Mode().IsRegular() && info.Size() == 0
+var errEmptySecret = errors.New("it is empty")
+
+// credential says that a file is one of those that systemd has laid out for this
+// service.
+func credential(env map[string]string, file string) bool {
+	dir := env["CREDENTIALS_DIRECTORY"]
+	return dir != "" && filepath.Dir(file) == filepath.Clean(dir)
 }
 
 // secret reads a file. Its content is never part of an error.
@@ -76,7 +80,7 @@ func secret(file string) (string, error) {
 	case len(data) > maxSecret:
 		return "", fmt.Errorf("it has more than %d bytes", maxSecret)
 	case text == "":
-		return "", fmt.Errorf("it is empty")
+		return "", errEmptySecret
 	case strings.ContainsAny(text, "\r\n"):
 		return "", fmt.Errorf("it has more than one line")
 	}

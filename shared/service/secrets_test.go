@@ -66,16 +66,18 @@ func TestSettingsAreReadFromSecretsFiles(t *testing.T) {
 	}
 }
 
-// systemd fills each credential that a unit names and nobody gave with nothing.
+// The unit has an empty line stand for each credential that nobody gave.
 func TestACredentialThatNobodyGaveIsNoSecret(t *testing.T) {
 	t.Parallel()
-	file := secretFile(t, "")
+	file := secretFile(t, "\n")
 	env := map[string]string{"CREDENTIALS_DIRECTORY": filepath.Dir(file), "ST_KEY_FILE": file, "ST_KEY": "typed"}
 	if got, problems := service.Secrets(env); got["ST_KEY"] != "typed" || len(problems) > 0 {
 		t.Errorf("gives %v, %q", got, problems)
 	}
+	given := secretFile(t, "word")
 	for what, env := range map[string]map[string]string{
 		"elsewhere":   {"CREDENTIALS_DIRECTORY": t.TempDir(), "ST_KEY_FILE": file},
+		"both":        {"CREDENTIALS_DIRECTORY": filepath.Dir(given), "ST_KEY_FILE": given, "ST_KEY": "typed"},
 		"missing":     {"CREDENTIALS_DIRECTORY": filepath.Dir(file), "ST_KEY_FILE": filepath.Join(filepath.Dir(file), "other")},
 		"not systemd": {"ST_KEY_FILE": file},
 	} {

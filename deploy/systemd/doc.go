@@ -1,0 +1,3 @@
+// Package systemd holds the units and settings files for machines without
+// containers, and what tests them.
+package systemd
