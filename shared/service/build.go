@@ -9,14 +9,15 @@ import (
 )
 
 // version is set by the linker (-X nightshard/shared/service.version=…) where
-// there is no repository to take it from, as in a source archive.
-var version string //nolint:gochecknoglobals // the linker can set nothing else
+// there is no repository to take it from, as in a source archive. The linker can
+// set nothing but a global.
+var version string
 
 // Build is what a program was built from.
 type Build struct {
 	// Version is the release's, such as v1.2.0; between releases it begins with
-	// the next one's and names the commit. It is the commit alone where the
-	// repository had no tag to be seen, and devel without a repository.
+	// the next one's, before the first with v0.0.0, and names the commit. It is
+	// devel without a repository.
 	Version string `json:"version"`
 	// Revision is the whole hash of the commit, with -modified if files were
 	// changed since; unknown without a repository.
