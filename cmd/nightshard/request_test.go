@@ -30,9 +30,9 @@ func TestRequestIsPublishedWithWhatWasAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`backup.requested {"day":"2016-06-01","database":"db","force":true,"reason":"why"}`,
-		`restore.requested {"day":"2016-06-02","database":"db","force":true}`,
-		`dump.requested {"measurement":"cpu","retentionPolicy":"weekly","from":"2016-06-01","to":"2016-06-03","database":"db"}`,
+		`backup.requested {"day":"2016-06-01","database":"db","force":true,"reason":"why","schema":1}`,
+		`restore.requested {"day":"2016-06-02","database":"db","force":true,"schema":1}`,
+		`dump.requested {"measurement":"cpu","retentionPolicy":"weekly","from":"2016-06-01","to":"2016-06-03","database":"db","schema":1}`,
 	}
 	if strings.Join(bodies, "\n") != strings.Join(want, "\n") {
 		t.Errorf("stream\n%s\nwant\n%s", strings.Join(bodies, "\n"), strings.Join(want, "\n"))

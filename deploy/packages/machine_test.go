@@ -224,6 +224,12 @@ func (m *machine) night(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
+	// As the README says.
+	out = m.must(t, "sh", "-c", `set -a; . /etc/nightshard/nightshard.env; set +a
+export ST_KEY_FILE=/etc/nightshard/secrets/st_key; nightshard list`)
+	if !strings.Contains(out, "passed") {
+		t.Errorf("nightshard list: %s", out)
+	}
 	for _, unit := range units() {
 		if got := m.property(t, unit, "ActiveState") + m.property(t, unit, "NRestarts"); got != "active0" {
 			t.Errorf("%s: state and restarts are %s", unit, got)
