@@ -19,19 +19,12 @@ import (
 // points is how many records each measurement gets.
 const points = 100
 
-func TestNightInContainers(t *testing.T) {
+// The cluster loses one of its three servers before the night, which Prometheus
+// and Grafana watch. readme_test.go has the night with one server.
+func TestNightOfACluster(t *testing.T) {
 	needEngine(t)
-	p := up(t, "--profile", "demo")
+	p := up(t, "--env-file", "cluster.env", "--profile", "cluster", "--profile", "demo", "--profile", "monitoring")
 	p.checkHardening(t)
-	p.fill(t)
-	p.night(t)
-	p.checkDump(t)
-}
-
-// The cluster loses one of its three servers before the night.
-func TestNightInContainersWithTwoOfThreeNATSServers(t *testing.T) {
-	needEngine(t)
-	p := up(t, "--env-file", "cluster.env", "--profile", "cluster", "--profile", "demo")
 	p.fill(t)
 	p.checkReplicas(t)
 	p.must(t, "kill", "nats-2")
@@ -42,6 +35,8 @@ func TestNightInContainersWithTwoOfThreeNATSServers(t *testing.T) {
 	})
 	p.night(t)
 	p.checkDump(t)
+	p.checkPrometheus(t)
+	p.checkGrafana(t)
 }
 
 // checkReplicas asks a server how many copies the event stream has: a server

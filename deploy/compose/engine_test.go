@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,10 +25,16 @@ const stepTime = 15 * time.Minute
 type project struct {
 	name string
 	args []string // before the command: files and profiles
+	env  []string
 }
 
 // projects numbers the copies of this process.
 var projects atomic.Int64
+
+// newName is that of no other project, of this process or another.
+func newName() string {
+	return fmt.Sprintf("nightshard-test-%d-%d", os.Getpid(), projects.Add(1))
+}
 
 // needEngine ends the test where it was not asked for, or where no engine runs:
 // a failure where TESTBED_REQUIRED=1 promises one, otherwise a skip that says so.
@@ -51,7 +58,7 @@ func needEngine(t *testing.T) {
 // removes containers, networks and volumes with the test.
 func up(t *testing.T, args ...string) *project {
 	t.Helper()
-	p := &project{name: fmt.Sprintf("nightshard-test-%d-%d", os.Getpid(), projects.Add(1)), args: args}
+	p := &project{name: newName(), args: args, env: anyPorts(t)}
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		if t.Failed() {
@@ -62,7 +69,9 @@ func up(t *testing.T, args ...string) *project {
 			t.Errorf("remove containers: %v: %s", err, out)
 		}
 	})
+	begin := time.Now()
 	p.must(t, "up", "--build", "--detach", "--wait", "--wait-timeout", "300")
+	t.Logf("up and healthy after %s", time.Since(begin).Round(time.Second))
 	return p
 }
 
@@ -77,11 +86,19 @@ func (p *project) must(t *testing.T, args ...string) string {
 }
 
 func (p *project) compose(ctx context.Context, args ...string) (string, error) {
-	// The engine chooses the ports: several copies run beside each other, and no
-	// server takes a port that something else expects there.
-	env := []string{"PRODUCTION_PORT=0", "INTERMEDIARY_PORT=0", "NATS_PORT=0", "SWIFT_PORT=0", "PROMETHEUS_PORT=0"}
 	all := append([]string{"compose", "--project-name", p.name}, p.args...)
-	return docker(ctx, env, append(all, args...)...)
+	return docker(ctx, p.env, append(all, args...)...)
+}
+
+// anyPorts has the engine choose the ports: several copies run beside each
+// other, and no server takes a port that something else expects there.
+func anyPorts(t *testing.T) []string {
+	t.Helper()
+	var env []string
+	for _, found := range regexp.MustCompile(`\$\{([A-Z]+_PORT):-`).FindAllSubmatch(read(t, "compose.yaml"), -1) {
+		env = append(env, string(found[1])+"=0")
+	}
+	return env
 }
 
 // url is where a server of the project answers on this machine.
