@@ -86,7 +86,7 @@ func buildImages(t *testing.T, arch string) []string {
 		_, _ = docker(context.WithoutCancel(t.Context()), nil, append([]string{"image", "rm", "--force"}, images...)...)
 	})
 	build := []string{"compose", "--project-name", name, "--file", "compose.yaml", "--file", override, "--profile", "tools", "build"}
-	if _, err := docker(t.Context(), []string{"VERSION=1.2.3", "REVISION=abc"}, append(build, programs...)...); err != nil {
+	if _, err := docker(t.Context(), []string{"IMAGE_VERSION=1.2.3", "IMAGE_REVISION=abc"}, append(build, programs...)...); err != nil {
 		t.Fatal(err)
 	}
 	return images
