@@ -30,6 +30,17 @@ func TestSettingsFileHasEverySettingAndNoOther(t *testing.T) {
 	}
 }
 
+// A value in the settings file is seen by everyone who may inspect a container.
+func TestSecretsAreFiles(t *testing.T) {
+	t.Parallel()
+	secret := regexp.MustCompile(`(PASSWORD|SECRET|TOKEN|ST_KEY)$`)
+	for _, name := range settingsIn(t, "settings.env", `(?m)^#?([A-Z][A-Z_]+)=`) {
+		if secret.MatchString(name) {
+			t.Errorf("%s holds a secret: name the file instead, with %s_FILE", name, name)
+		}
+	}
+}
+
 // settingsOfServices reads the names from the sources of the settings structs.
 func settingsOfServices(t *testing.T) []string {
 	t.Helper()
