@@ -28,9 +28,10 @@ func TestNightOfACluster(t *testing.T) {
 	p.fill(t)
 	p.checkReplicas(t)
 	p.must(t, "kill", "nats-2")
-	// If it led the stream, the others elect a leader for some seconds.
+	// The image of the command may be an earlier one, hence --build. If the server
+	// led the stream, the others elect a leader for some seconds.
 	testbed.Eventually(t, time.Minute, "the cluster to answer again", func() bool {
-		_, err := p.compose(t.Context(), "run", "--rm", "--no-TTY", "nightshard", "status")
+		_, err := p.compose(t.Context(), "run", "--rm", "--build", "--no-TTY", "nightshard", "status")
 		return err == nil
 	})
 	p.night(t)

@@ -40,6 +40,8 @@ func TestReadmeBringsADumpFromAFreshClone(t *testing.T) {
 	if err := os.WriteFile(script, []byte(timed+commandsOf(t, "A night, to see it")), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// A new user has no image of the command, and "run" builds one only then.
+	_, _ = docker(t.Context(), nil, "image", "rm", "--force", "nightshard")
 	ctx, cancel := context.WithTimeout(t.Context(), stepTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", script)
