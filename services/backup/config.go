@@ -25,6 +25,8 @@ type config struct {
 	Schedule   string        `envconfig:"NIGHTSHARD_SCHEDULE" default:"55 23 * * *" desc:"when to ask for a backup, in cron's five fields, or off"`
 	Day        string        `envconfig:"NIGHTSHARD_DAY" default:"today" desc:"the day that a backup carries: today or yesterday"`
 	Parallel   int           `envconfig:"NIGHTSHARD_PARALLEL" default:"4" desc:"shards that are streamed at the same time"`
+	Keep       string        `envconfig:"NIGHTSHARD_KEEP" desc:"days that stay: the newest of each of the last so many days, weeks, months and years, such as 14d 8w 12m 3y; empty keeps all"`
+	KeepOld    bool          `envconfig:"NIGHTSHARD_KEEP_OLD" default:"true" desc:"whether all days of the old scripts stay; false: NIGHTSHARD_KEEP is for them too"`
 	FullEvery  int           `envconfig:"NIGHTSHARD_FULL_EVERY" default:"30" desc:"nights after which at the latest a shard is read again that did not change; meanwhile it is copied inside Swift. 1 reads all every night"`
 	Unusual    string        `envconfig:"NIGHTSHARD_UNUSUAL" default:"warn" desc:"what follows when a day differs from the one before in a way that retention does not explain: warn, or fail (a request with force accepts it)"`
 	Counters   int           `envconfig:"NIGHTSHARD_COUNT_PARALLEL" default:"2" desc:"count queries that production gets at the same time"`
@@ -39,6 +41,9 @@ func (c *config) Problems() []string {
 	}
 	if c.Unusual != unusualWarn && c.Unusual != unusualFail {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_UNUSUAL is %q, want %s or %s", c.Unusual, unusualWarn, unusualFail))
+	}
+	if _, err := night.ParseKeep(c.Keep); err != nil {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_KEEP: %v", err))
 	}
 	if _, err := parseSchedule(c.Schedule); err != nil {
 		problems = append(problems, err.Error())

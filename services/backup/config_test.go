@@ -31,6 +31,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"NIGHTSHARD_DAY":             func(c *config) { c.Day = "tomorrow" },
 		"NIGHTSHARD_SCHEDULE":        func(c *config) { c.Schedule = "55 23" },
 		"NIGHTSHARD_UNUSUAL":         func(c *config) { c.Unusual = "ignore" },
+		"NIGHTSHARD_KEEP":            func(c *config) { c.Keep = "14 days" },
 		"NIGHTSHARD_PARALLEL":        func(c *config) { c.Parallel = 0 },
 		"NIGHTSHARD_FULL_EVERY":      func(c *config) { c.FullEvery = 0 },
 		"NIGHTSHARD_IDLE_TIMEOUT":    func(c *config) { c.IdleTimeout = -1 },

@@ -31,6 +31,7 @@ type backup struct {
 	progress func(*pb.Progress)
 	now      func() time.Time
 	log      zerolog.Logger
+	nights   chan struct{} // tells the keeper that one is stored
 }
 
 // job is one request on its way.
@@ -69,6 +70,7 @@ func (b *backup) handle(ctx context.Context, d *events.Delivery) ([]proto.Messag
 			return nil, err
 		}
 	}
+	b.done()
 	return []proto.Message{completed(m)}, nil
 }
 

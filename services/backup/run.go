@@ -55,7 +55,7 @@ func newBackup(cfg *config, bus *events.Bus) (*backup, error) {
 	return &backup{
 		cfg: cfg, loc: cfg.Location(), rule: night.Rule(cfg.Day), host: host, http: http,
 		snapshot: influx.NewSnapshot(influx.SnapshotConfig{Addr: cfg.Snapshot, IdleTimeout: cfg.IdleTimeout}),
-		progress: bus.Progress, now: time.Now,
+		progress: bus.Progress, now: time.Now, nights: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -65,9 +65,14 @@ func (b *backup) serve(ctx context.Context, bus *events.Bus) error {
 	if err != nil {
 		return err
 	}
+	keep, err := night.ParseKeep(b.cfg.Keep)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the rules
+	}
 	a := &asker{schedule: schedule, loc: b.loc, rule: b.rule, bus: bus, now: b.now, log: b.log}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.run(gctx) })
+	g.Go(func() error { return (&keeper{backup: b, keep: keep, bus: bus}).run(gctx) })
 	g.Go(func() error {
 		return bus.Consume(gctx, events.Consumer{
 			Durable: events.BackupDurable, Subjects: []string{events.BackupRequested}, Deliver: events.DeliverLast,
