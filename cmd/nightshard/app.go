@@ -27,6 +27,8 @@ type app struct {
 	grace time.Duration
 	// patience bounds the first answer of a server: a person waits for it.
 	patience time.Duration
+	// ask puts a question to a person, nil when there is none at a terminal.
+	ask func(question string) bool
 	// started says that a command has begun: an error before that is misuse.
 	started bool
 }
@@ -41,7 +43,7 @@ func newApp(env map[string]string, stdout, stderr io.Writer) *app {
 		env: env, out: newScreen(stdout, env), errs: newScreen(stderr, env),
 		now: time.Now, grace: 5 * time.Second, patience: 5 * time.Second,
 	}
-	a.store = a.openSwift
+	a.store, a.ask = a.openSwift, askTerminal(a.errs)
 	return a
 }
 
@@ -79,7 +81,7 @@ Exit codes: 0 done, 1 failed, 2 misused.`,
 		SilenceUsage:  true,
 	}
 	root.PersistentFlags().BoolVar(&a.asJSON, "json", false, "print JSON")
-	root.AddCommand(a.requestCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.restoreFilesCommand(), a.dumpsCommand(), a.statusCommand(), a.watchCommand(), a.versionCommand())
+	root.AddCommand(a.requestCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.restoreFilesCommand(), a.dumpsCommand(), a.statusCommand(), a.watchCommand(), a.pruneCommand(), a.versionCommand())
 	return root
 }
 
