@@ -155,3 +155,20 @@ func (s *screen) spin(what func() string, quit <-chan struct{}) {
 
 // words makes a fixed text for life.
 func words(s string) func() string { return func() string { return s } }
+
+// bold is for a heading.
+func (s *screen) bold(word string) string { return s.paint(word, text.Bold) }
+
+// paragraph prints words after a lead of so many columns. A terminal breaks them
+// at its width; the lines that follow are indented by the lead.
+func (s *screen) paragraph(lead string, columns int, words string) {
+	width := s.width - columns
+	if s.width == 0 || width < 20 {
+		s.printf("%s%s\n", lead, words)
+		return
+	}
+	for line := range strings.Lines(text.WrapSoft(words, width)) {
+		s.printf("%s%s\n", lead, strings.TrimRight(line, " \n"))
+		lead = strings.Repeat(" ", columns)
+	}
+}
