@@ -87,6 +87,8 @@ Days without a dump are named; they are no error, since a measurement without
 a record on a day has no dump. No dump at all in the span is one.`,
 		Example: dumpsExamples,
 		Args:    cobra.ExactArgs(2),
+
+		ValidArgsFunction: a.completeSpan(),
 		RunE: a.does(func(ctx context.Context, args []string) error {
 			span, err := night.ParseSpan(args[0])
 			if err != nil {
@@ -99,6 +101,7 @@ a record on a day has no dump. No dump at all in the span is one.`,
 		}),
 	}
 	cmd.Flags().StringArrayVarP(&opts.measurements, "measurement", "m", nil, "only this measurement; may be given several times (default: all)")
+	completeFlag(cmd, "measurement", a.completeMeasurement())
 	cmd.Flags().IntVar(&opts.parallel, "parallel", parallelReads, "dumps that are read at the same time")
 	cmd.Flags().BoolVar(&opts.merge, "merge", false, "one document for each measurement")
 	return cmd

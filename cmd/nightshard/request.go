@@ -93,6 +93,9 @@ wrong with it.`,
   nightshard request restore newest --follow
   nightshard request restore 2016-06-01 --force`,
 		Args: cobra.ExactArgs(1),
+
+		ValidArgsFunction: a.completeDay(false, newestDay),
+
 		RunE: a.does(func(ctx context.Context, args []string) error {
 			return a.request(ctx, flags, func(c service.Common) (wish, error) {
 				msg.Day, msg.Database = args[0], c.Database
@@ -126,6 +129,7 @@ func (a *app) requestDump() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&msg.Measurement, "measurement", "", "measurement (required)")
+	completeFlag(cmd, "measurement", a.completeMeasurement())
 	cmd.Flags().StringVar(&msg.From, "from", "", "first day, YYYY-MM-DD (required)")
 	cmd.Flags().StringVar(&msg.To, "to", "", "last day, included (default: the first day alone)")
 	cmd.Flags().StringVar(&msg.RetentionPolicy, "rp", "", "retention policy (default: the service's)")

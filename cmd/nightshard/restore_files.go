@@ -60,6 +60,8 @@ It prints the command that restores them. For a restore into a running server
 see nightshard request restore.`,
 		Example: restoreFilesExamples,
 		Args:    cobra.ExactArgs(2),
+
+		ValidArgsFunction: a.completeDay(true),
 		RunE: a.does(func(ctx context.Context, args []string) error {
 			day, err := night.ParseDay(args[0])
 			if err != nil {

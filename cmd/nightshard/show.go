@@ -75,6 +75,8 @@ func (a *app) showCommand() *cobra.Command {
 		Short:   "All about one day: manifest, shards, counts, drill, dumps",
 		Example: showExamples,
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: a.completeDay(false),
 		RunE: a.does(func(ctx context.Context, args []string) error {
 			c, err := a.settings()
 			if err != nil {

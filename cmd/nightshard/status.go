@@ -86,7 +86,7 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
 		Short:   "Who is at work, what happened last, the newest day",
-		Example: "  nightshard status\n  watch -n 5 nightshard status",
+		Example: "  nightshard status\n  nightshard status --json | jq -r .swift.newest.day",
 		Args:    cobra.NoArgs,
 		RunE: a.does(func(ctx context.Context, _ []string) error {
 			c, err := a.settings()

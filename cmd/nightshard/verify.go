@@ -52,6 +52,8 @@ up, is no damage among all.
 Exit code 0: good; 1: damaged, or Swift could not be asked.`,
 		Example: verifyExamples,
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: a.completeDay(false, allDays),
 		RunE: a.does(func(ctx context.Context, args []string) error {
 			l, err := night.ParseLevel(level)
 			if err != nil {
@@ -61,6 +63,7 @@ Exit code 0: good; 1: damaged, or Swift could not be asked.`,
 		}),
 	}
 	cmd.Flags().StringVar(&level, "level", night.LevelContent.String(), "listing, content or restored")
+	completeFlag(cmd, "level", completeWord("listing", "content", "restored"))
 	return cmd
 }
 

@@ -50,9 +50,14 @@ func (a *app) watch(ctx context.Context, since time.Duration, onlyFailed bool) e
 	if err != nil {
 		return err
 	}
+	end := a.errs.life(words("connecting to NATS"))
 	bus, err := a.bus(ctx, c, a.note)
+	end()
 	if err != nil {
 		return err
+	}
+	if a.errs.terminal && !a.asJSON {
+		a.note(fmt.Sprintf("watching stream %s at %s; Ctrl-C ends it", bus.StreamName(), bus.URL()))
 	}
 	defer connect.Close(ctx, bus, noLog())
 	start := events.FromNow()

@@ -26,7 +26,7 @@ func run(ctx context.Context, e env) error {
 	parts, end, err := connect.Open(ctx, connect.Options{
 		Name: events.Dumper, Common: e.cfg.Common, Listen: e.cfg.Listen, Vars: e.vars, Logs: e.logs,
 		Measurements: e.cfg.Measurements,
-		Consumers: len(e.cfg.Measurements) + 1, // one more for requests
+		Consumers:    len(e.cfg.Measurements) + 1, // one more for requests
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names what could not be opened
