@@ -252,12 +252,8 @@ func completeOf(meta map[string]string) *bool {
 }
 
 func (a *app) printBrought(r *dumpsReport, took time.Duration) {
-	for _, d := range r.Missing {
-		if d.Measurement == "" {
-			a.note(d.Day + " has no dump")
-		} else {
-			a.note(fmt.Sprintf("%s has no dump of %s", d.Day, d.Measurement))
-		}
+	for _, line := range missingText(r.Missing) {
+		a.note(line)
 	}
 	var bytes int64
 	kept := 0
@@ -276,6 +272,37 @@ func (a *app) printBrought(r *dumpsReport, took time.Duration) {
 	if kept > 0 {
 		a.out.printf("%s of them %s there already\n", countText(kept), wasWere(kept))
 	}
+}
+
+// missingText says which days have no dump: days in a row in one line.
+func missingText(missing []missingDump) []string {
+	var lines []string
+	for i := 0; i < len(missing); {
+		end := i + 1
+		for end < len(missing) && missing[end].Measurement == missing[i].Measurement && nextDay(missing[end-1].Day, missing[end].Day) {
+			end++
+		}
+		text := missing[i].Day + " has no dump"
+		if end-i > 1 {
+			text = fmt.Sprintf("%s to %s have no dump", missing[i].Day, missing[end-1].Day)
+		}
+		lines = append(lines, text+ofMeasurements(named(missing[i].Measurement)))
+		i = end
+	}
+	return lines
+}
+
+func nextDay(day, next string) bool {
+	d, err := night.ParseDay(day)
+	return err == nil && d.Add(1).String() == next
+}
+
+// named is a list of one name, or of none.
+func named(name string) []string {
+	if name == "" {
+		return nil
+	}
+	return []string{name}
 }
 
 func wasWere(n int) string {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,21 @@ func TestADocumentThatCannotBeMergedIsNamed(t *testing.T) {
 		if files, _ := os.ReadDir(dir); len(files) > 0 {
 			t.Errorf("left behind: %v", files)
 		}
+	}
+}
+
+func TestMissingDaysInARowAreOneLine(t *testing.T) {
+	t.Parallel()
+	lines := missingText([]missingDump{
+		{Day: "2016-06-01"}, {Day: "2016-06-29"}, {Day: "2016-06-30"}, {Day: "2016-07-01"},
+		{Day: "2016-07-02", Measurement: "cpu"}, {Day: "2016-07-03", Measurement: "cpu"}, {Day: "2016-07-04", Measurement: "mem"},
+	})
+	want := []string{
+		"2016-06-01 has no dump", "2016-06-29 to 2016-07-01 have no dump",
+		"2016-07-02 to 2016-07-03 have no dump of cpu", "2016-07-04 has no dump of mem",
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("%q", lines)
 	}
 }
 
