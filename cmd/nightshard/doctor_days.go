@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -129,7 +130,7 @@ func (d *doctor) day(f *findings, day *daySummary, newest bool) {
 // proved says how old the newest proof is.
 func (d *doctor) proved(f *findings, days []daySummary) {
 	const why = "a backup that was never restored is a hope"
-	for i := len(days) - 1; i >= 0; i-- {
+	for i := range slices.Backward(days) {
 		if days[i].Drill != "passed" {
 			continue
 		}

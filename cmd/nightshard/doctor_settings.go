@@ -52,17 +52,25 @@ func judges() map[string]func(string) error {
 		"NIGHTSHARD_COUNT_PARALLEL": number(1), "NIGHTSHARD_DUMP_PARALLEL": number(1), "NIGHTSHARD_DUMP_RECORDS": number(1),
 		"NIGHTSHARD_FULL_EVERY": number(1), "NIGHTSHARD_PARALLEL": number(1), "NIGHTSHARD_RESTORE_FULL_EVERY": number(1),
 		"NIGHTSHARD_SEGMENT_BYTES": number(0), "NIGHTSHARD_STREAM_REPLICAS": oneOf("1", "3", "5"),
-		"NIGHTSHARD_DAY":        func(text string) error { _, err := night.ParseRule(text); return err },
-		"NIGHTSHARD_KEEP":       func(text string) error { _, err := night.ParseKeep(text); return err },
-		"NIGHTSHARD_KEEP_OLD":   func(text string) error { _, err := strconv.ParseBool(text); return err },
-		"NIGHTSHARD_TIMEZONE":   func(text string) error { _, err := time.LoadLocation(text); return err },
-		"NIGHTSHARD_SCHEDULE":   func(text string) error { _, err := schedule(text); return err },
-		"NIGHTSHARD_LOG_LEVEL":  func(text string) error { _, err := zerolog.ParseLevel(text); return err },
+		"NIGHTSHARD_DAY":        parsed(night.ParseRule),
+		"NIGHTSHARD_KEEP":       parsed(night.ParseKeep),
+		"NIGHTSHARD_KEEP_OLD":   parsed(strconv.ParseBool),
+		"NIGHTSHARD_TIMEZONE":   parsed(time.LoadLocation),
+		"NIGHTSHARD_SCHEDULE":   parsed(schedule),
+		"NIGHTSHARD_LOG_LEVEL":  parsed(zerolog.ParseLevel),
 		"NIGHTSHARD_LOG_FORMAT": oneOf("json", "console"), "NIGHTSHARD_RESTORE_MODE": oneOf("online", "incremental", "offline"),
 		"NIGHTSHARD_PRODUCTION_URL": httpURL, "NIGHTSHARD_INTERMEDIARY_URL": httpURL,
 		"NIGHTSHARD_PRODUCTION_SNAPSHOT": hostPort, "NIGHTSHARD_INTERMEDIARY_SNAPSHOT": hostPort, "NIGHTSHARD_LISTEN": hostPort,
 		"NIGHTSHARD_SPOOL_DIR": folder,
 		"NATS_CREDS":           file, "NATS_NKEY": file, "NATS_CA": file, "NATS_CERT": file, "NATS_KEY": file, "OS_CACERT": file,
+	}
+}
+
+// parsed is the judge that a parser is.
+func parsed[T any](parse func(string) (T, error)) func(string) error {
+	return func(text string) error {
+		_, err := parse(text)
+		return err
 	}
 }
 
@@ -98,7 +106,7 @@ func httpURL(text string) error {
 
 func hostPort(text string) error {
 	_, _, err := net.SplitHostPort(text)
-	return err //nolint:wrapcheck // the caller names the setting
+	return err
 }
 
 func folder(text string) error {

@@ -1,15 +1,15 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
 	"nightshard/shared/events"
@@ -216,16 +216,28 @@ func TestDoctorNamesWhatIsWrongInTheHouse(t *testing.T) {
 			drillOf(t, c.store, c1(-3), night.Drill{Passed: true, Database: "db"})
 		}, levelProblem, []string{"the newest day with a passed drill is " + c1(-3)}},
 		"a retired dumper": {func(t *testing.T, c *clinic) {
-			js, err := jetstream.New(c.nats.Connect(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = js.CreateConsumer(t.Context(), "NIGHTSHARD", jetstream.ConsumerConfig{
-				Durable: "dumper-old", FilterSubject: "restore.completed", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1,
+			bus, _ := busAt(t, c.nats, "")
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- bus.Consume(ctx, events.Consumer{
+					Durable: "dumper-old", Subjects: []string{events.RestoreCompleted},
+					Handler: func(context.Context, *events.Delivery) ([]proto.Message, error) { return nil, nil },
+				})
+			}()
+			testbed.Eventually(t, patience, "the durable", func() bool {
+				states, err := bus.Consumers(t.Context())
+				return err == nil && slices.ContainsFunc(states, func(s events.ConsumerState) bool { return s.Name == "dumper-old" })
 			})
-			if err != nil {
+			stop()
+			if err := <-ended; err != nil {
 				t.Fatal(err)
 			}
+			// A request for an event stays at the server for a while.
+			testbed.Eventually(t, patience, "nobody at the durable", func() bool {
+				states, err := bus.Consumers(t.Context())
+				return err == nil && !slices.ContainsFunc(states, func(s events.ConsumerState) bool { return s.Name == "dumper-old" && s.Waiting > 0 })
+			})
 		}, levelWarning, []string{"nobody works for durable dumper-old"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -292,15 +304,15 @@ func TestDoctorJudgesSettingsThatExist(t *testing.T) {
 	}
 }
 
-func TestDoctorTriesTheRightsOut(t *testing.T) {
+func TestDoctorSaysWhatTheUserMayNotDo(t *testing.T) {
 	t.Parallel()
-	n := testbed.NATS(t, testbed.NATSOptions{Configure: func(o *server.Options) {
-		o.Users = []*server.User{{Username: "ops", Password: "secret", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Deny: []string{"backup.completed"}},
-		}}}
-	}})
-	r := cli{env: map[string]string{"NATS_URL": n.URL, "NATS_USER": "ops", "NATS_PASSWORD": "secret"}, store: house(t)}.run(t, "doctor", "--json")
-	decode[doctorReport](t, r).has(t, levelWarning, "may not publish on backup.completed")
-	r = cli{env: map[string]string{"NATS_URL": n.URL, "NATS_USER": "ops", "NATS_PASSWORD": "no"}, store: house(t)}.run(t, "doctor", "--json")
+	n := testbed.NATS(t, testbed.NATSOptions{User: "ops", Password: "secret"})
+	r := cli{env: map[string]string{"NATS_URL": n.URL, "NATS_USER": "ops", "NATS_PASSWORD": "no"}, store: house(t)}.run(t, "doctor", "--json")
 	decode[doctorReport](t, r).has(t, levelProblem, "NATS_USER")
+	r = cli{env: map[string]string{"NATS_URL": n.URL, "NATS_USER": "ops", "NATS_PASSWORD": "secret"}, store: house(t)}.run(t, "doctor", "--json")
+	decode[doctorReport](t, r).has(t, levelOK, "may publish every event")
+	// That the server's refusal is seen is a test of package events.
+	var f findings
+	(&doctor{}).denied(&f, &events.Inspection{Denied: []string{"backup.completed", "dump.failed"}})
+	doctorReport{Findings: f}.has(t, levelWarning, "may not publish on backup.completed, dump.failed")
 }

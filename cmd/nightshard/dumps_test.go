@@ -117,8 +117,13 @@ func TestADocumentThatCannotBeMergedIsNamed(t *testing.T) {
 func TestMissingDaysInARowAreOneLine(t *testing.T) {
 	t.Parallel()
 	lines := missingText([]missingDump{
-		{Day: "2016-06-01"}, {Day: "2016-06-29"}, {Day: "2016-06-30"}, {Day: "2016-07-01"},
-		{Day: "2016-07-02", Measurement: "cpu"}, {Day: "2016-07-03", Measurement: "cpu"}, {Day: "2016-07-04", Measurement: "mem"},
+		{Day: "2016-06-01"},
+		{Day: "2016-06-29"},
+		{Day: "2016-06-30"},
+		{Day: "2016-07-01"},
+		{Day: "2016-07-02", Measurement: "cpu"},
+		{Day: "2016-07-03", Measurement: "cpu"},
+		{Day: "2016-07-04", Measurement: "mem"},
 	})
 	want := []string{
 		"2016-06-01 has no dump", "2016-06-29 to 2016-07-01 have no dump",

@@ -98,6 +98,8 @@ func (a *app) verify(ctx context.Context, what string, level night.Level) error 
 // proofs verifies one day, or all of them, oldest first. People are shown each
 // as soon as it is read. After an error the reports are those before it.
 func (a *app) proofs(ctx context.Context, what string, level night.Level) ([]*proof.Report, error) {
+	end := a.errs.life(words("opening Swift"))
+	defer end()
 	store, endpoint, err := a.store(ctx)
 	if err != nil {
 		return nil, err
@@ -106,6 +108,7 @@ func (a *app) proofs(ctx context.Context, what string, level night.Level) ([]*pr
 	if err != nil {
 		return nil, err
 	}
+	end()
 	reports := []*proof.Report{}
 	for _, day := range days {
 		r, err := a.proof(ctx, store, day, level)

@@ -27,7 +27,7 @@ func ParseKeep(text string) (Keep, error) {
 	bad := func(part, reason string) (Keep, error) {
 		return Keep{}, fmt.Errorf("parse retention %q: %q %s; want parts such as 14d 8w 12m 3y (days, weeks, months, years), or nothing to keep all", text, part, reason)
 	}
-	for _, part := range strings.Fields(text) {
+	for part := range strings.FieldsSeq(text) {
 		digits, unit := part[:len(part)-1], part[len(part)-1]
 		n := k.of(unit)
 		if n == nil {

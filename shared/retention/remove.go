@@ -111,10 +111,10 @@ func (p *pruner) drop(ctx context.Context, container string, names []string) err
 	g, gctx := errgroup.WithContext(ctx)
 	for _, name := range names {
 		g.Go(func() error {
-			return p.store.Delete(gctx, container, name) //nolint:wrapcheck // it names the object
+			return p.store.Delete(gctx, container, name)
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // it names the object
+	return g.Wait()
 }
 
 // takeSegments removes the segments that a crash has left without their object.
@@ -144,9 +144,9 @@ func (p *pruner) takeContainer(ctx context.Context, container string) error {
 	try := func() (struct{}, error) {
 		err := p.store.DeleteContainer(ctx, container)
 		if status, ok := errors.AsType[*objstore.StatusError](err); err != nil && (!ok || status.Code != 409) {
-			err = backoff.Permanent(err)
+			return struct{}{}, backoff.Permanent(err) //nolint:wrapcheck // it names the container
 		}
-		return struct{}{}, err
+		return struct{}{}, err //nolint:wrapcheck // it names the container
 	}
 	_, err := backoff.Retry(ctx, try, backoff.WithMaxTries(6))
 	return err //nolint:wrapcheck // it names the container

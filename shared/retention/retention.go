@@ -151,7 +151,7 @@ func (p *pruner) lookAll(ctx context.Context, days []night.Day) ([]looked, error
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // it names the day
+		return nil, err
 	}
 	return slices.DeleteFunc(out, func(l looked) bool { return l.Day.IsZero() }), nil
 }

@@ -296,7 +296,7 @@ func (r *racer) Delete(ctx context.Context, container, name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.after--; r.after == 0 {
-		_, err := r.Account.Put(ctx, r.day, r.day+"/incoming/run.json", objstore.NewSource([]byte(`{"request":"42@1"}`)), objstore.PutOptions{})
+		_, err := r.Put(ctx, r.day, r.day+"/incoming/run.json", objstore.NewSource([]byte(`{"request":"42@1"}`)), objstore.PutOptions{})
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func isService(durable string) bool {
 // whose restore was replaced, and a retired dumper must not hold days for ever.
 func openEvents(ctx context.Context, bus Bus, s events.ConsumerState) ([]events.Event, error) {
 	var open []events.Event
-	n := s.AckPending + int(min(s.Pending, 1<<30)) //nolint:gosec // bounded
+	n := s.AckPending + int(min(s.Pending, 1<<30))
 	err := bus.History(ctx, events.FromSeq(s.AckFloor+1), func(e events.Event) error {
 		e.Data = nil
 		if open = append(open, e); len(open) > n {
