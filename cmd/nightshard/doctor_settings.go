@@ -106,7 +106,7 @@ func httpURL(text string) error {
 
 func hostPort(text string) error {
 	_, _, err := net.SplitHostPort(text)
-	return err
+	return err //nolint:wrapcheck // the caller names the setting
 }
 
 func folder(text string) error {
@@ -114,7 +114,7 @@ func folder(text string) error {
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is no folder")
 	}
-	return err //nolint:wrapcheck // the caller names the setting
+	return err
 }
 
 func file(text string) error {

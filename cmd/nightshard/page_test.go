@@ -32,7 +32,7 @@ func shown() []struct {
 		{"status", []string{"nightshard status"}},
 		{"watch", []string{"nightshard watch --since 24h --failed"}},
 		{"doctor", []string{"nightshard doctor"}},
-		{"prune", []string{"nightshard prune --dry-run --keep \"14d 8w 12m 3y\""}},
+		{"prune", []string{"nightshard prune --dry-run"}},
 		{"version", []string{"nightshard version"}},
 	}
 }
@@ -125,7 +125,7 @@ func (h *smallHouse) run(line string) string {
 	}
 	out, err := call(line)
 	h.idle()
-	if err != nil || strings.TrimSpace(out) == "" {
+	if err != nil || strings.TrimSpace(out) == "" && !strings.Contains(line, "| jq") { // a filter may leave nothing
 		h.t.Errorf("%s: %v\n%s", line, err, out)
 	}
 	return out

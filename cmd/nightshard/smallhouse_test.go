@@ -41,7 +41,7 @@ func newSmallHouse(t *testing.T) *smallHouse {
 		"NIGHTSHARD_DATABASE": "sensu_db", "NIGHTSHARD_MEASUREMENTS": "cpu,mem", "NIGHTSHARD_SCHEDULE": "off",
 		"NIGHTSHARD_PRODUCTION_URL": h.prod.URL, "NIGHTSHARD_PRODUCTION_SNAPSHOT": h.prod.Snapshot,
 		"NIGHTSHARD_INTERMEDIARY_URL": h.inter.URL, "NIGHTSHARD_INTERMEDIARY_SNAPSHOT": h.inter.Snapshot,
-		"NIGHTSHARD_DUMPER_WAIT": "5s", "NATS_URL": h.nats.URL, "TZ": "UTC",
+		"NIGHTSHARD_DUMPER_WAIT": "5s", "NIGHTSHARD_KEEP": "14d 8w 12m 3y", "NATS_URL": h.nats.URL, "TZ": "UTC",
 	}
 	maps.Copy(h.env, h.swift.Env)
 	bin := t.TempDir()
@@ -159,12 +159,18 @@ func (h *smallHouse) endless(line string) (string, error) {
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
-	for _, day := range []string{"2999-01-01", "2016-06-02"} {
-		if _, err := h.bus.Publish(ctx, events.BackupRequested, &pb.BackupRequested{Day: day, Force: true}, ""); err != nil {
-			h.t.Fatal(err)
+	var published time.Time
+	testbed.Eventually(h.t, 2*patience, line+" shows something", func() bool {
+		if time.Since(published) > 10*time.Second { // the first may come before it watches
+			published = time.Now()
+			for _, day := range []string{"2999-01-01", "2016-06-02"} {
+				if _, err := h.bus.Publish(ctx, events.BackupRequested, &pb.BackupRequested{Day: day, Force: true}, ""); err != nil {
+					h.t.Fatal(err)
+				}
+			}
 		}
-	}
-	testbed.Eventually(h.t, patience, line+" shows something", func() bool { return out.String() != "" })
+		return out.String() != ""
+	})
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
 	_ = cmd.Wait() // by the interrupt
 	return out.String(), nil

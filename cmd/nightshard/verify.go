@@ -15,7 +15,7 @@ import (
 
 const verifyExamples = `  nightshard verify 2016-06-01
   nightshard verify all --level listing
-  nightshard verify 2016-06-01 --level restored --json | jq .problems`
+  nightshard verify 2016-06-01 --level restored --json | jq '.[].problems'`
 
 // parallelReads is how many archives are read at the same time.
 const parallelReads = 4

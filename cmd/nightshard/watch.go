@@ -20,7 +20,7 @@ import (
 
 const watchExamples = `  nightshard watch
   nightshard watch --since 24h --failed
-  nightshard watch --json | jq -r 'select(.subject=="backup.completed") | .day'`
+  nightshard watch --json | jq --unbuffered -r 'select(.subject=="backup.completed") | .day'`
 
 func (a *app) watchCommand() *cobra.Command {
 	var since time.Duration

@@ -24,23 +24,23 @@ type Keep struct {
 // once. The empty text keeps all.
 func ParseKeep(text string) (Keep, error) {
 	var k Keep
-	bad := func(part, reason string) (Keep, error) {
-		return Keep{}, fmt.Errorf("parse retention %q: %q %s; want parts such as 14d 8w 12m 3y (days, weeks, months, years), or nothing to keep all", text, part, reason)
+	bad := func(part, reason string) error {
+		return fmt.Errorf("parse retention %q: %q %s; want parts such as 14d 8w 12m 3y (days, weeks, months, years), or nothing to keep all", text, part, reason)
 	}
 	for part := range strings.FieldsSeq(text) {
 		digits, unit := part[:len(part)-1], part[len(part)-1]
 		n := k.of(unit)
 		if n == nil {
-			return bad(part, "does not end in d, w, m or y")
+			return Keep{}, bad(part, "does not end in d, w, m or y")
 		}
 		count, err := strconv.ParseUint(digits, 10, 16)
 		switch {
 		case err != nil:
-			return bad(part, "has no whole number up to 65535 before its unit")
+			return Keep{}, bad(part, "has no whole number up to 65535 before its unit")
 		case count == 0:
-			return bad(part, "keeps nothing: leave it out")
+			return Keep{}, bad(part, "keeps nothing: leave it out")
 		case *n > 0:
-			return bad(part, "names its unit a second time")
+			return Keep{}, bad(part, "names its unit a second time")
 		}
 		*n = int(count)
 	}

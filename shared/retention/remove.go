@@ -146,7 +146,7 @@ func (p *pruner) takeContainer(ctx context.Context, container string) error {
 		if status, ok := errors.AsType[*objstore.StatusError](err); err != nil && (!ok || status.Code != 409) {
 			return struct{}{}, backoff.Permanent(err) //nolint:wrapcheck // it names the container
 		}
-		return struct{}{}, err //nolint:wrapcheck // it names the container
+		return struct{}{}, err
 	}
 	_, err := backoff.Retry(ctx, try, backoff.WithMaxTries(6))
 	return err //nolint:wrapcheck // it names the container
