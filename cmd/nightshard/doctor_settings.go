@@ -61,8 +61,9 @@ func judges() map[string]func(string) error {
 		"NIGHTSHARD_LOG_FORMAT": oneOf("json", "console"), "NIGHTSHARD_RESTORE_MODE": oneOf("online", "incremental", "offline"),
 		"NIGHTSHARD_PRODUCTION_URL": httpURL, "NIGHTSHARD_INTERMEDIARY_URL": httpURL,
 		"NIGHTSHARD_PRODUCTION_SNAPSHOT": hostPort, "NIGHTSHARD_INTERMEDIARY_SNAPSHOT": hostPort, "NIGHTSHARD_LISTEN": hostPort,
-		"NIGHTSHARD_SPOOL_DIR": folder,
-		"NATS_CREDS":           file, "NATS_NKEY": file, "NATS_CA": file, "NATS_CERT": file, "NATS_KEY": file, "OS_CACERT": file,
+		"NIGHTSHARD_MEASUREMENTS": measurements,
+		"NIGHTSHARD_SPOOL_DIR":    folder,
+		"NATS_CREDS":              file, "NATS_NKEY": file, "NATS_CA": file, "NATS_CERT": file, "NATS_KEY": file, "OS_CACERT": file,
 	}
 }
 
@@ -91,6 +92,22 @@ func oneOf(words ...string) func(string) error {
 		}
 		return nil
 	}
+}
+
+func measurements(text string) error {
+	names := measurementsOf(text)
+	if len(names) == 0 || slices.Contains(names, "") {
+		return errors.New("want names separated by commas, or a JSON array of them")
+	}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("%q is named twice", name)
+		}
+		if _, err := night.DumpObject(night.DayOf(time.Unix(0, 0), time.UTC), name); err != nil {
+			return err //nolint:wrapcheck // it names the measurement
+		}
+	}
+	return nil
 }
 
 func httpURL(text string) error {

@@ -135,6 +135,7 @@ func TestDoctorNamesWrongSettings(t *testing.T) {
 	}{
 		"retention":         {map[string]string{"NIGHTSHARD_KEEP": "14 days"}, levelProblem, []string{`NIGHTSHARD_KEEP is "14 days"`}},
 		"several":           {map[string]string{"NIGHTSHARD_SCHEDULE": "55 23", "NIGHTSHARD_PARALLEL": "0", "NIGHTSHARD_TIMEZONE": "Mars"}, levelProblem, []string{"NIGHTSHARD_SCHEDULE", "NIGHTSHARD_PARALLEL", "NIGHTSHARD_TIMEZONE"}},
+		"twice":             {map[string]string{"NIGHTSHARD_MEASUREMENTS": "cpu,mem,cpu"}, levelProblem, []string{`"cpu" is named twice`}},
 		"misspelt":          {map[string]string{"NIGHTSHARD_SHEDULE": "off"}, levelProblem, []string{"NIGHTSHARD_SHEDULE is set, but nothing reads it"}},
 		"a secret's file":   {map[string]string{"NIGHTSHARD_PRODUCTION_PASSWORD": "", "NIGHTSHARD_PRODUCTION_PASSWORD_FILE": "/nowhere"}, levelProblem, []string{"/nowhere"}},
 		"secret in address": {map[string]string{"NIGHTSHARD_PRODUCTION_URL": "http://u:sesame@127.0.0.1:1"}, levelProblem, []string{"put user and password"}},
@@ -298,7 +299,7 @@ func TestDoctorJudgesSettingsThatExist(t *testing.T) {
 		if strings.HasPrefix(name, "NIGHTSHARD_") && !service.Known(name) {
 			t.Errorf("no service reads %s", name)
 		}
-		if judge("?\x00") == nil {
+		if judge("?,\x00,?") == nil {
 			t.Errorf("%s may be anything", name)
 		}
 	}

@@ -223,7 +223,7 @@ func (a *app) printPlan(r *pruneReport) {
 		}
 		rows = append(rows, []string{d.Day, fate, strconv.Itoa(d.Objects), bytesText(d.Bytes), strings.Join(d.Why, "; ")})
 	}
-	a.out.table(columns{"DAY", "FATE", ">OBJECTS", ">SIZE", "WHY"}, rows)
+	a.out.table(columns{"DAY", "FATE", ">OBJECTS", ">SIZE", "~WHY"}, rows)
 }
 
 // endPrune says what came of it.

@@ -61,7 +61,9 @@ func (s *screen) json(v any) error {
 	return nil
 }
 
-// columns is a table. A title that begins with > is of numbers, to the right.
+// columns is a table. A title that begins with > is of numbers, to the right;
+// one that begins with ~ is of words that a terminal breaks over several lines,
+// in the last column.
 type columns []string
 
 // table prints rows below their titles, two spaces apart. A terminal cuts what
@@ -78,8 +80,8 @@ func (s *screen) table(titles columns, rows [][]string) {
 		style.Color.Header = text.Colors{text.Bold}
 	}
 	t.SetStyle(style)
-	t.AppendHeader(titles.row())
-	t.SetColumnConfigs(titles.configs())
+	t.AppendHeader(titles.plain().row())
+	t.SetColumnConfigs(append(titles.configs(), s.wrapped(titles, rows)...))
 	for _, row := range rows {
 		t.AppendRow(columns(row).row())
 	}
@@ -88,10 +90,40 @@ func (s *screen) table(titles columns, rows [][]string) {
 	}
 }
 
+// leastWords is the least width of a column of words: a narrower terminal cuts.
+const leastWords = 20
+
+// wrapped gives the last column the room that the others leave, if its title says
+// that it may be broken.
+func (s *screen) wrapped(titles columns, rows [][]string) []table.ColumnConfig {
+	last := len(titles) - 1
+	if s.width == 0 || !strings.HasPrefix(titles[last], "~") {
+		return nil
+	}
+	room := s.width
+	for i := range last {
+		widest := text.StringWidthWithoutEscSequences(titles.plain()[i])
+		for _, row := range rows {
+			widest = max(widest, text.StringWidthWithoutEscSequences(row[i]))
+		}
+		room -= widest + 2
+	}
+	return []table.ColumnConfig{{Number: last + 1, WidthMax: max(room-2, leastWords), WidthMaxEnforcer: text.WrapSoft}}
+}
+
+// plain are the titles without their marks.
+func (c columns) plain() columns {
+	out := make(columns, len(c))
+	for i, title := range c {
+		out[i] = strings.TrimLeft(title, ">~")
+	}
+	return out
+}
+
 func (c columns) row() table.Row {
 	row := make(table.Row, len(c))
 	for i, cell := range c {
-		row[i] = strings.TrimPrefix(cell, ">")
+		row[i] = cell
 	}
 	return row
 }

@@ -46,8 +46,8 @@ func TestPipedTablesAreAlignedAndPlain(t *testing.T) {
 	t.Parallel()
 	var out buffer
 	s := newScreen(&out, nil)
-	s.table(columns{"DAY", ">SIZE", "NOTE"}, [][]string{{"2016-06-01", "1 B", s.warn("bad")}, {"x", "1,000 B", ""}})
-	want := "DAY            SIZE  NOTE\n2016-06-01      1 B  bad\nx           1,000 B\n"
+	s.table(columns{"DAY", ">SIZE", "NOTE"}, [][]string{{"2016-06-01", "1 B", s.warn("bad")}, {">~x", "1,000 B", ""}})
+	want := "DAY            SIZE  NOTE\n2016-06-01      1 B  bad\n>~x         1,000 B\n"
 	if out.String() != want {
 		t.Errorf("got\n%q, want\n%q", out.String(), want)
 	}
@@ -62,6 +62,26 @@ func TestTerminalTablesAreNoWiderThanTheTerminal(t *testing.T) {
 		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 40 {
 			t.Errorf("%d columns: %q", n, line)
 		}
+	}
+}
+
+func TestWordsOfTheLastColumnAreBrokenNotCut(t *testing.T) {
+	t.Parallel()
+	var out buffer
+	s := &screen{Writer: &out, terminal: true, width: 60}
+	s.table(columns{"DAY", ">SIZE", "~WHY"}, [][]string{{"2016-06-01", "1,000 B", strings.Repeat("word ", 30)}, {"2016-06-02", "1 B", "short"}})
+	for line := range strings.Lines(out.String()) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 60 {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+	if n := strings.Count(out.String(), "word"); n != 30 || !strings.Contains(out.String(), "WHY") {
+		t.Errorf("%d words of 30:\n%s", n, out.String())
+	}
+	var pipe buffer
+	newScreen(&pipe, nil).table(columns{"~WHY"}, [][]string{{strings.Repeat("word ", 30)}})
+	if n := strings.Count(pipe.String(), "\n"); n != 2 {
+		t.Errorf("a pipe got %d lines", n)
 	}
 }
 
