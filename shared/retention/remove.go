@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 
@@ -17,6 +18,9 @@ import (
 
 // batch is how many objects are removed between two looks at the mark.
 const batch = 16
+
+// relists is how often a day is listed anew for what a listing left out.
+const relists = 3
 
 // errHeld says that a day must stay after all.
 var errHeld = errors.New("the day is in use")
@@ -56,15 +60,11 @@ func (p *pruner) take(ctx context.Context, l looked) error {
 		return name == night.RunObject(l.Day) || name == night.ManifestObject(l.Day)
 	})
 	remove := func(names ...string) error { return p.confirmed(ctx, l.Day, mine, names...) }
-	if l.objects == 0 { // what is left of a removal: nobody's mark can be there
+	if l.objects == 0 {
+		// What is left of a removal: no object, perhaps some segments of one.
 		remove = func(names ...string) error { return p.drop(ctx, day, names) }
-	} else if err := p.begin(ctx, l.Day, mine); err != nil {
+	} else if err := p.takeObjects(ctx, l.Day, mine, names, remove); err != nil {
 		return err
-	}
-	for some := range slices.Chunk(names, batch) {
-		if err := remove(some...); err != nil {
-			return err
-		}
 	}
 	if err := p.takeSegments(ctx, l.Day, remove); err != nil {
 		return err
@@ -77,20 +77,79 @@ func (p *pruner) take(ctx context.Context, l looked) error {
 	if err := p.takeContainer(ctx, day+segmentsSuffix); err != nil {
 		return err
 	}
-	return p.takeContainer(ctx, day)
+	return p.ended(ctx, l.Day, mine, p.takeContainer(ctx, day))
+}
+
+// takeObjects removes the manifest and then the names, and what a listing that is
+// behind shows only later.
+func (p *pruner) takeObjects(ctx context.Context, day night.Day, mine mark, names []string, remove func(...string) error) error {
+	if err := p.begin(ctx, day, mine); err != nil {
+		return err
+	}
+	for range relists {
+		for some := range slices.Chunk(names, batch) {
+			if err := remove(some...); err != nil {
+				return err
+			}
+		}
+		var err error
+		if names, err = p.left(ctx, day); err != nil || len(names) == 0 {
+			return err
+		}
+	}
+	return fmt.Errorf("remove %d objects, %s among them: they are listed again and again", len(names), names[0])
+}
+
+// left lists what the first listing did not show: one that is behind.
+func (p *pruner) left(ctx context.Context, day night.Day) ([]string, error) {
+	l := &listed{day: day}
+	var names []string
+	err := p.store.List(ctx, day.String(), "", func(o objstore.Object) error {
+		if l.known(o.Name) && o.Name != night.RunObject(day) {
+			names = append(names, o.Name)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+		return nil, fmt.Errorf("list container %s: %w", day, err)
+	}
+	return names, nil
+}
+
+// ended puts the mark back if the container holds something after all, unless a
+// run has put its own there: the day must not look like a backup.
+func (p *pruner) ended(ctx context.Context, day night.Day, mine mark, err error) error {
+	if !isConflict(err) {
+		return err
+	}
+	_, again := objstore.Read(ctx, p.store, day.String(), night.RunObject(day), maxRecord)
+	if errors.Is(again, objstore.ErrNotFound) {
+		again = p.put(ctx, day, mine)
+	}
+	return errors.Join(err, again)
+}
+
+func isConflict(err error) bool {
+	status, ok := errors.AsType[*objstore.StatusError](err)
+	return ok && status.Code == http.StatusConflict
 }
 
 // begin says that the day is being removed, and that it is unfinished.
 func (p *pruner) begin(ctx context.Context, day night.Day, m mark) error {
+	if err := p.put(ctx, day, m); err != nil {
+		return err
+	}
+	return p.drop(ctx, day.String(), []string{night.ManifestObject(day)})
+}
+
+// put stores the mark.
+func (p *pruner) put(ctx context.Context, day night.Day, m mark) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("mark day %s: %w", day, err)
 	}
 	_, err = p.store.Put(ctx, day.String(), night.RunObject(day), objstore.NewSource(append(data, '\n')), objstore.PutOptions{ContentType: "application/json"})
-	if err != nil {
-		return err //nolint:wrapcheck // it names the object
-	}
-	return p.drop(ctx, day.String(), []string{night.ManifestObject(day)})
+	return err //nolint:wrapcheck // it names the object
 }
 
 // confirmed removes some objects if the mark is still the one of this removal:
@@ -143,10 +202,10 @@ func (p *pruner) takeSegments(ctx context.Context, day night.Day, remove func(..
 func (p *pruner) takeContainer(ctx context.Context, container string) error {
 	try := func() (struct{}, error) {
 		err := p.store.DeleteContainer(ctx, container)
-		if status, ok := errors.AsType[*objstore.StatusError](err); err != nil && (!ok || status.Code != 409) {
-			return struct{}{}, backoff.Permanent(err) //nolint:wrapcheck // it names the container
+		if err != nil && !isConflict(err) {
+			return struct{}{}, backoff.Permanent(err)
 		}
-		return struct{}{}, err
+		return struct{}{}, err //nolint:wrapcheck // it names the container
 	}
 	_, err := backoff.Retry(ctx, try, backoff.WithMaxTries(6))
 	return err //nolint:wrapcheck // it names the container

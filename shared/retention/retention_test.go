@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -360,6 +361,54 @@ func seemsWhole(t *testing.T, store objstore.Account, call int) {
 	case !names[night.ManifestObject(day)] && len(names) > 0 && !names[night.RunObject(day)]:
 		t.Errorf("call %d: it looks like an old script's: %v", call, names)
 	}
+}
+
+// A listing may be behind: the dump that it left out is found by the next one, or
+// else the day stays visibly unfinished.
+func TestAListingThatIsBehindLeavesNoDayInHalves(t *testing.T) {
+	t.Parallel()
+	const day = "2016-06-01"
+	name, _ := night.DumpObject(parse(t, day), "disk/free")
+	for _, always := range []bool{false, true} {
+		store := week(t)
+		_, err := retention.Apply(t.Context(), &behind{Account: store, name: name, always: always}, options(night.Keep{Days: 6}), all)
+		if (err != nil) != always {
+			t.Fatalf("always %t: %v", always, err)
+		}
+		if always && !strings.Contains(err.Error(), day) {
+			t.Errorf("the day is not named: %v", err)
+		}
+		seemsWhole(t, store, 0)
+		if left := containers(t, store, day); always != (left == day) {
+			t.Errorf("always %t: left %q", always, left)
+		}
+		if apply(t, store, options(night.Keep{Days: 6})); containers(t, store, day) != "" {
+			t.Error("the next call does not finish it")
+		}
+	}
+}
+
+// behind hides an object from listings until something was removed, or always.
+type behind struct {
+	objstore.Account
+	name    string
+	always  bool
+	removed atomic.Bool
+}
+
+func (b *behind) Delete(ctx context.Context, container, name string) error {
+	b.removed.Store(true)
+	return b.Account.Delete(ctx, container, name)
+}
+
+func (b *behind) List(ctx context.Context, container, prefix string, each func(objstore.Object) error) error {
+	hide := b.always || !b.removed.Load()
+	return b.Account.List(ctx, container, prefix, func(o objstore.Object) error {
+		if hide && o.Name == b.name {
+			return nil
+		}
+		return each(o)
+	})
 }
 
 func TestDaysGoFromARealSwift(t *testing.T) {
