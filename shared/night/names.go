@@ -140,39 +140,27 @@ func OldForm(object string) bool {
 // the one that leads plain `influxd restore` right.
 func NewForm(object string) bool { return strings.HasSuffix(object, "_.00") }
 
-// DumpObject is the name of a measurement's dump. In the measurement's part
-// `/`, `%`, control characters and a leading dot are percent-encoded; all else
-// stays. A name over Swift's 1,024 bytes is an error.
+// DumpObject is the name of a measurement's dump as JSON. In the measurement's
+// part `/`, `%`, control characters and a leading dot are percent-encoded; all
+// else stays. A name over Swift's 1,024 bytes is an error.
 func DumpObject(day Day, measurement string) (string, error) {
-	name := DumpPrefix(day) + escapeMeasurement(measurement) + dumpSuffix(day)
-	if len(name) > maxObjectName {
-		return "", fmt.Errorf("name dump of measurement %.40q…: %d bytes, Swift allows %d",
-			measurement, len(name), maxObjectName)
-	}
-	return name, nil
+	return DumpObjectIn(day, measurement, JSON)
 }
 
-// ParseDumpObject gives the measurement of a dump's name; ok is false for a
-// name that is no dump of the day.
+// ParseDumpObject gives the measurement of a dump's name, in whatever format it
+// is; ok is false for a name that is no dump of the day.
 func ParseDumpObject(day Day, object string) (measurement string, ok bool) {
-	rest, ok := strings.CutPrefix(object, DumpPrefix(day))
+	format, ok := DumpFormat(day, object)
 	if !ok {
 		return "", false
 	}
-	if rest, ok = strings.CutSuffix(rest, dumpSuffix(day)); !ok {
-		return "", false
-	}
+	rest := strings.TrimSuffix(strings.TrimPrefix(object, DumpPrefix(day)), dumpWindow(day)+string(format))
 	measurement, err := url.PathUnescape(rest)
 	if err != nil {
 		// The old scripts did not encode: a bare % stands for itself.
 		return rest, true
 	}
 	return measurement, true
-}
-
-// dumpSuffix is the window in a dump's name, as the old scripts wrote it.
-func dumpSuffix(day Day) string {
-	return fmt.Sprintf("_%s-00:00:00_%s-00:00:00.json", day, day.Add(1))
 }
 
 func escapeMeasurement(name string) string {

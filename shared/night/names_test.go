@@ -129,6 +129,40 @@ func TestDumpObjectEncodesOnlyWhatMustBe(t *testing.T) {
 	}
 }
 
+func TestADumpsNameSaysItsFormat(t *testing.T) {
+	t.Parallel()
+	d := day(t, "2016-02-29")
+	for _, f := range night.Formats() {
+		object, err := night.DumpObjectIn(d, "a/b.json", f)
+		if want := "2016-02-29/influxdb/a%2Fb.json_2016-02-29-00:00:00_2016-03-01-00:00:00." + string(f); err != nil || object != want {
+			t.Errorf("DumpObjectIn(%s) = %q, %v; want %q", f, object, err, want)
+		}
+		if got, ok := night.DumpFormat(d, object); !ok || got != f {
+			t.Errorf("DumpFormat(%q) = %q, %v", object, got, ok)
+		}
+		if back, ok := night.ParseDumpObject(d, object); !ok || back != "a/b.json" {
+			t.Errorf("ParseDumpObject(%q) = %q, %v", object, back, ok)
+		}
+		if got, err := night.ParseFormat(string(f)); err != nil || got != f {
+			t.Errorf("ParseFormat(%s) = %q, %v", f, got, err)
+		}
+	}
+	if plain, compressed := night.CSVGz.Plain(); plain != night.CSV || !compressed {
+		t.Errorf("csv.gz is %s, compressed %v", plain, compressed)
+	}
+	for _, object := range []string{
+		"2016-02-29/influxdb/cpu_2016-02-29-00:00:00_2016-03-01-00:00:00.xml", "2016-02-29/influxdb/cpu_2016-02-29-00:00:00_2016-03-01-00:00:00.gz",
+		"2016-02-29/influxdb/cpu.csv", "2016-02-28/influxdb/cpu_2016-02-29-00:00:00_2016-03-01-00:00:00.csv",
+	} {
+		if f, ok := night.DumpFormat(d, object); ok {
+			t.Errorf("%s was taken for a dump as %s", object, f)
+		}
+	}
+	if _, err := night.ParseFormat("xml"); err == nil || !strings.Contains(err.Error(), `"xml"`) || !strings.Contains(err.Error(), "parquet") {
+		t.Errorf("ParseFormat(xml): %v", err)
+	}
+}
+
 func TestStagedNamesComeBack(t *testing.T) {
 	t.Parallel()
 	d := day(t, "2016-06-01")
