@@ -26,14 +26,18 @@ type config struct {
 	Measurements    measurements `envconfig:"NIGHTSHARD_MEASUREMENTS" required:"true" desc:"measurements to dump, separated by commas (\\, for a comma), or a JSON array"`
 	RetentionPolicy string       `envconfig:"NIGHTSHARD_RETENTION_POLICY" desc:"retention policy to dump from; the database's default when empty"`
 	Records         int          `envconfig:"NIGHTSHARD_DUMP_RECORDS" default:"1000" desc:"records that the intermediary sends in one increment"`
+	Format          string       `envconfig:"NIGHTSHARD_DUMP_FORMAT" default:"json" desc:"how dumps are written: json, ndjson, csv, json.gz, ndjson.gz, csv.gz or parquet"`
 	Parallel        int          `envconfig:"NIGHTSHARD_DUMP_PARALLEL" default:"2" desc:"dumps that this process writes at the same time"`
 }
 
 // Problems implements service.Validator.
 func (c *config) Problems() []string {
 	problems := c.Common.Problems()
+	if _, err := night.ParseFormat(c.Format); err != nil {
+		problems = append(problems, fmt.Sprintf("NIGHTSHARD_DUMP_FORMAT: %v", err))
+	}
 	for _, m := range c.Measurements {
-		if _, err := night.DumpObject(night.DayOf(time.Unix(0, 0), time.UTC), m); err != nil {
+		if _, err := night.DumpObjectIn(night.DayOf(time.Unix(0, 0), time.UTC), m, c.format()); err != nil {
 			problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
 		}
 	}
@@ -50,6 +54,9 @@ const login = "NIGHTSHARD_INTERMEDIARY"
 func (c *config) tls() trust.Settings {
 	return trust.Settings{Names: trust.Prefixed(login), CA: c.CA, Cert: c.Cert, Key: c.Key}
 }
+
+// format is how dumps are written. Problems has checked it.
+func (c *config) format() night.Format { return night.Format(c.Format) }
 
 // measurements is a list of names as the setting writes it.
 type measurements []string

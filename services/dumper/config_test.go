@@ -22,9 +22,20 @@ func TestAMeasurementWhoseNameSwiftCannotHoldIsRefused(t *testing.T) {
 	t.Parallel()
 	c := config{
 		Common: service.Common{TimeZone: "UTC", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Measurements: measurements{strings.Repeat("/", 400)},
-		Records: 1000, Parallel: 1,
+		Records: 1000, Parallel: 1, Format: "json",
 	}
 	if problems := c.Problems(); len(problems) != 1 || !strings.Contains(problems[0], "NIGHTSHARD_MEASUREMENTS") {
+		t.Errorf("problems %v", problems)
+	}
+}
+
+func TestAFormatThatIsNoneIsRefused(t *testing.T) {
+	t.Parallel()
+	c := config{
+		Common:       service.Common{TimeZone: "UTC", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"},
+		Measurements: measurements{"cpu"}, Records: 1000, Parallel: 1, Format: "JSON",
+	}
+	if problems := c.Problems(); len(problems) != 1 || !strings.Contains(problems[0], `NIGHTSHARD_DUMP_FORMAT: read format "JSON": want one of json, `) {
 		t.Errorf("problems %v", problems)
 	}
 }

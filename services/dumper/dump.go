@@ -36,7 +36,7 @@ type task struct {
 // agrees with the server's own counts, and the same restore still stands there.
 func (p *dumper) dump(ctx context.Context, t task) (*pb.DumpCompleted, error) {
 	begin := p.now()
-	object, err := night.DumpObject(t.day, t.measurement)
+	object, err := night.DumpObjectIn(t.day, t.measurement, p.cfg.format())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the measurement
 	}
@@ -51,7 +51,7 @@ func (p *dumper) dump(ctx context.Context, t task) (*pb.DumpCompleted, error) {
 		return nil, fmt.Errorf("count records of %q: %w", t.measurement, err)
 	}
 	if len(counts) == 0 {
-		err = p.clear(ctx, t, object)
+		err = p.clear(ctx, t)
 	} else {
 		out.Object = object
 		out.Records, out.Bytes, err = p.upload(ctx, t, object, from, to, counts, out.GetComplete())
@@ -65,14 +65,20 @@ func (p *dumper) dump(ctx context.Context, t task) (*pb.DumpCompleted, error) {
 	return out, nil
 }
 
-// clear removes the dump that an earlier run may have left: the day has no
-// record of the measurement.
-func (p *dumper) clear(ctx context.Context, t task, object string) error {
+// clear removes the dumps that earlier runs may have left, in whatever format:
+// the day has no record of the measurement.
+func (p *dumper) clear(ctx context.Context, t task) error {
 	if err := p.unchanged(ctx, t); err != nil {
 		return err
 	}
-	if err := p.store.Delete(ctx, t.day.String(), object); err != nil {
-		return fmt.Errorf("remove %s: %w", object, err)
+	for _, f := range night.Formats() {
+		object, err := night.DumpObjectIn(t.day, t.measurement, f)
+		if err != nil {
+			return err //nolint:wrapcheck // it names the measurement
+		}
+		if err := p.store.Delete(ctx, t.day.String(), object); err != nil {
+			return fmt.Errorf("remove %s: %w", object, err)
+		}
 	}
 	return nil
 }
@@ -82,12 +88,12 @@ func (p *dumper) clear(ctx context.Context, t task, object string) error {
 func (p *dumper) upload(ctx context.Context, t task, object string, from, to time.Time, counts map[string]int64, complete bool) (records, bytes int64, err error) {
 	var doc *document
 	source := func(ctx context.Context) (io.ReadCloser, error) {
-		doc = &document{tally: tally{want: counts}, report: func(records int64) { p.report(t, records, atLeast(counts)) }}
+		doc = &document{format: p.cfg.format(), tally: tally{want: counts}, report: func(records int64) { p.report(t, records, atLeast(counts)) }}
 		doc.report(0)
 		return p.produce(ctx, t, doc, from, to), nil
 	}
 	sent, err := p.store.Put(ctx, t.day.String(), object, source, objstore.PutOptions{
-		ContentType: "application/json",
+		ContentType: mediaType(p.cfg.format()),
 		Meta:        map[string]string{metaComplete: strconv.FormatBool(complete), metaRestore: t.identity.RestoreID},
 	})
 	if err != nil {
@@ -135,14 +141,20 @@ func (p *producer) Close() error {
 
 // write queries the window and writes the document, then checks it.
 func (p *dumper) write(ctx context.Context, t task, doc *document, w io.Writer, from, to time.Time) error {
-	doc.begin(w)
 	spans, err := p.spans(ctx, t, from, to)
 	if err != nil {
 		return err
 	}
+	if wantsTable(doc.format) {
+		if doc.table, err = p.table(ctx, t, spans); err != nil {
+			return err
+		}
+	}
+	if err := doc.begin(w); err != nil {
+		return fmt.Errorf("begin %q: %w", t.measurement, err)
+	}
 	for _, span := range spans {
-		statement := fmt.Sprintf("SELECT * FROM %s.%s.%s WHERE time >= %d AND time < %d",
-			influx.QuoteIdent(p.cfg.Database), influx.QuoteIdent(t.policy), influx.QuoteIdent(t.measurement), span.From.UnixNano(), span.To.UnixNano())
+		statement := influx.SelectAll(p.cfg.Database, t.policy, t.measurement, span)
 		if err := p.http.Stream(ctx, p.cfg.Database, statement, doc.row); err != nil {
 			return fmt.Errorf("query %q: %w", t.measurement, err)
 		}

@@ -2,21 +2,36 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"nightshard/shared/influx"
+	"nightshard/shared/night"
 )
 
-// document writes one JSON document: an opening bracket, one record a line, a
-// closing bracket. Values pass through as the server sent them, so that
-// integers keep all their digits.
+// encoder writes records in one format.
+type encoder interface {
+	// columns says which columns the records have that follow.
+	columns(names []string) error
+	// record writes one record. Values are the server's JSON, nil where there is
+	// none, and valid during the call only.
+	record(values [][]byte) error
+	// end writes what follows the last record.
+	end() error
+}
+
+// document writes the records of one dump, and counts what it writes.
 type document struct {
+	format  night.Format
+	table   []influx.Column // all columns, for a format that wants them ahead
 	out     *bufio.Writer
+	zip     *gzip.Writer // nil for a format without compression
+	enc     encoder
 	columns []string
-	keys    [][]byte // `"column":` for each column, with a comma before all but the first
 	tally   tally
 	report  func(records int64)
 }
@@ -24,63 +39,82 @@ type document struct {
 // reportEvery is how many records lie between two reports of progress.
 const reportEvery = 10_000
 
-// begin starts the document.
-func (d *document) begin(w io.Writer) {
-	d.out = bufio.NewWriterSize(w, 128<<10)
-	_ = d.out.WriteByte('[') // a bufio.Writer keeps its error until Flush
+// wantsTable says that a format begins with the names of all columns.
+func wantsTable(f night.Format) bool {
+	plain, _ := f.Plain()
+	return plain == night.CSV || plain == night.Parquet
 }
 
-// row writes one record: each column that has a value. The columns stay the
-// same for all records of one chunk.
+// mediaType is the format's, for the object. A compressed one is no encoding of
+// the other: whoever downloads it gets the file that its name says.
+func mediaType(f night.Format) string {
+	plain, compressed := f.Plain()
+	switch {
+	case compressed:
+		return "application/gzip"
+	case plain == night.CSV:
+		return "text/csv; charset=utf-8"
+	case plain == night.Parquet:
+		return "application/vnd.apache.parquet"
+	case plain == night.NDJSON:
+		return "application/x-ndjson"
+	default:
+		return "application/json"
+	}
+}
+
+// begin starts the document.
+func (d *document) begin(w io.Writer) error {
+	d.out = bufio.NewWriterSize(w, 128<<10)
+	plain, compressed := d.format.Plain()
+	out := d.out
+	if compressed {
+		d.zip = gzip.NewWriter(d.out)
+		out = bufio.NewWriterSize(d.zip, 64<<10)
+	}
+	var err error
+	switch plain {
+	case night.CSV:
+		d.enc, err = newCSV(out, d.table)
+	case night.Parquet:
+		d.enc, err = newParquet(out, d.table)
+	default:
+		d.enc = newJSON(out, plain == night.JSON)
+	}
+	return err
+}
+
+// row writes one record. The columns stay the same for all records of one chunk.
 func (d *document) row(columns []string, values [][]byte) error {
 	if !slices.Equal(d.columns, columns) {
-		if err := d.setColumns(columns); err != nil {
+		d.columns = slices.Clone(columns)
+		d.tally.columns(d.columns)
+		if err := d.enc.columns(d.columns); err != nil {
 			return err
 		}
 	}
-	if d.tally.records > 0 {
-		_ = d.out.WriteByte(',')
-	}
-	_, _ = d.out.WriteString("\n{")
-	first := true
 	for i, v := range values {
-		if v == nil {
-			continue
+		if v != nil {
+			d.tally.values[i]++
 		}
-		d.tally.values[i]++
-		key := d.keys[i]
-		if first {
-			key, first = key[1:], false
-		}
-		_, _ = d.out.Write(key)
-		_, _ = d.out.Write(v)
 	}
 	d.tally.records++
 	if d.tally.records%reportEvery == 0 {
 		d.report(d.tally.records)
 	}
-	return d.out.WriteByte('}') //nolint:wrapcheck // the store's own error
-}
-
-// setColumns prepares the keys.
-func (d *document) setColumns(columns []string) error {
-	d.columns, d.keys = slices.Clone(columns), nil
-	for _, c := range columns {
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(c); err != nil {
-			return fmt.Errorf("write key %q: %w", c, err)
-		}
-		d.keys = append(d.keys, []byte(","+strings.TrimSuffix(b.String(), "\n")+":"))
-	}
-	d.tally.columns(columns)
-	return nil
+	return d.enc.record(values)
 }
 
 // end finishes the document.
 func (d *document) end() error {
-	_, _ = d.out.WriteString("\n]\n")
+	if err := d.enc.end(); err != nil {
+		return err
+	}
+	if d.zip != nil {
+		if err := d.zip.Close(); err != nil {
+			return err //nolint:wrapcheck // the store's own error
+		}
+	}
 	return d.out.Flush() //nolint:wrapcheck // the store's own error
 }
 

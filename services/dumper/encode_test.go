@@ -5,14 +5,18 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"nightshard/shared/night"
 )
 
 // encode writes rows as one document.
 func encode(t *testing.T, want map[string]int64, chunks ...func(*document) error) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	doc := &document{tally: tally{want: want}, report: func(int64) {}}
-	doc.begin(&out)
+	doc := &document{format: night.JSON, tally: tally{want: want}, report: func(int64) {}}
+	if err := doc.begin(&out); err != nil {
+		return "", err
+	}
 	for _, chunk := range chunks {
 		if err := chunk(doc); err != nil {
 			return "", err
@@ -41,8 +45,10 @@ func TestDocumentIsOneRecordALine(t *testing.T) {
 	t.Parallel()
 	columns := []string{"time", "host", `we"ird <k&y>`, "n"}
 	var out bytes.Buffer
-	doc := &document{tally: tally{want: map[string]int64{"n": 2, `we"ird <k&y>`: 1}}, report: func(int64) {}}
-	doc.begin(&out)
+	doc := &document{format: night.JSON, tally: tally{want: map[string]int64{"n": 2, `we"ird <k&y>`: 1}}, report: func(int64) {}}
+	if err := doc.begin(&out); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range []func(*document) error{
 		row(columns, `"2016-06-01T00:00:00Z"`, `"a\nb"`, `"x"`, `9223372036854775807`),
 		row(columns, `"2016-06-01T00:00:00.000000001Z"`, "null", "null", `-9007199254740993`),

@@ -101,19 +101,31 @@ func (p *dumper) ours(ctx context.Context, days []night.Day) error {
 	return nil
 }
 
-// complete says whether the day's dump is already marked complete.
+// complete says whether the day's dump is already marked complete, in whatever
+// format: a change of NIGHTSHARD_DUMP_FORMAT is no reason to write it again.
 func (p *dumper) complete(ctx context.Context, measurement string, day night.Day) (bool, error) {
-	object, err := night.DumpObject(day, measurement)
-	if err != nil {
-		return false, err //nolint:wrapcheck // it names the measurement
+	for _, f := range p.formats() {
+		object, err := night.DumpObjectIn(day, measurement, f)
+		if err != nil {
+			return false, err //nolint:wrapcheck // it names the measurement
+		}
+		done := false
+		err = p.store.Get(ctx, day.String(), object, func(o objstore.Object, _ io.Reader) error {
+			done = o.Meta[metaComplete] == "true"
+			return objstore.ErrSkipBody
+		})
+		if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+			return false, fmt.Errorf("look at %s: %w", object, err)
+		}
+		if done {
+			return true, nil
+		}
 	}
-	done := false
-	err = p.store.Get(ctx, day.String(), object, func(o objstore.Object, _ io.Reader) error {
-		done = o.Meta[metaComplete] == "true"
-		return objstore.ErrSkipBody
-	})
-	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
-		return false, fmt.Errorf("look at %s: %w", object, err)
-	}
-	return done, nil
+	return false, nil
+}
+
+// formats are all formats, the one that is set first: most dumps are in it.
+func (p *dumper) formats() []night.Format {
+	set := p.cfg.format()
+	return append([]night.Format{set}, slices.DeleteFunc(night.Formats(), func(f night.Format) bool { return f == set })...)
 }

@@ -42,7 +42,7 @@ func TestDaysWhoseDumpEndsAtTheCutoffAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &dumper{cfg: &config{}, store: memory.New(), loc: time.UTC, log: zerolog.Nop()}
+			p := &dumper{cfg: &config{Format: "json"}, store: memory.New(), loc: time.UTC, log: zerolog.Nop()}
 			for _, d := range c.days {
 				p.keep(t, d)
 			}
