@@ -4,6 +4,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -156,7 +157,7 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := health(ctx, o.Listen, reg, bus, log); err != nil {
+	if err := errors.Join(announce(bus, o), health(ctx, o.Listen, reg, bus, log)); err != nil {
 		Close(ctx, bus, log)
 		return nil, nil, err
 	}
@@ -166,6 +167,18 @@ func Open(ctx context.Context, o Options) (*Parts, func(), error) {
 		end()
 		Close(ctx, bus, log)
 	}, nil
+}
+
+// announce makes the service known to `nats service ls`.
+func announce(bus *events.Bus, o Options) error {
+	err := bus.Announce(events.Announcement{
+		Name: o.Name, Version: service.Version(), Database: o.Common.Database,
+		About: fmt.Sprintf("Nightshard's %s service for InfluxDB database %q", o.Name, o.Common.Database),
+	})
+	if err != nil {
+		return fmt.Errorf("open bus: %w", err)
+	}
+	return nil
 }
 
 // health serves the health page and the metrics until ctx ends. The service is

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 )
 
@@ -32,6 +33,8 @@ type Bus struct {
 	denials              denials
 	pulses               pulses
 	onEnding             func(Ending)
+	board                board
+	service              micro.Service // nil before Announce
 	stop                 sync.Once
 }
 
@@ -110,6 +113,11 @@ func (b *Bus) Close(ctx context.Context) error {
 	defer b.conn.Close()
 	if !b.conn.IsConnected() {
 		return nil
+	}
+	if b.service != nil {
+		if err := b.service.Stop(); err != nil {
+			b.log.Debug().Err(err).Msg("service not signed off")
+		}
 	}
 	if err := b.conn.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("drain NATS connection: %w", err)

@@ -28,6 +28,7 @@ type job struct {
 func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 	j, unreadable := w.open(msg)
 	jobCtx, lease := w.bus.hold(ctx, j.reply)
+	status, how := w.bus.board.begin(j), outcomeRetried
 	err := unreadable
 	if err == nil {
 		err = j.work(jobCtx)
@@ -40,14 +41,15 @@ func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 		j.ended(OutcomeLost, err)
 		j.log(zerolog.WarnLevel, err).Msg("event lost while at work: NATS confirmed no heartbeat in time, the event comes again")
 	case err == nil:
-		j.complete(settleCtx)
+		how = j.complete(settleCtx)
 	case ctx.Err() != nil:
 		j.handBack(settleCtx, err)
 	case IsPermanent(err) || j.Attempt >= j.Attempts:
-		j.fail(settleCtx, err)
+		how = j.fail(settleCtx, err)
 	default:
 		j.retry(settleCtx, err)
 	}
+	w.bus.board.end(status, how, err)
 	lease.release()
 }
 
@@ -101,18 +103,18 @@ func (j *job) work(ctx context.Context) (err error) {
 
 // complete publishes the results and then acknowledges. In the other order a
 // crash in between would end the night without a word.
-func (j *job) complete(ctx context.Context) {
+func (j *job) complete(ctx context.Context) outcome {
 	for _, msg := range j.results {
 		j.beat()
 		if err := j.bus.publishResult(ctx, j.Delivery, msg); err != nil {
 			j.retry(ctx, Step("publish result", err))
-			return
+			return outcomeRetried
 		}
 	}
 	j.ended(OutcomeDone, nil, j.results...)
 	if err := j.settle(ctx, answerDone); err != nil {
 		j.log(zerolog.WarnLevel, err).Msg("event done, but NATS did not take the acknowledgement: the event comes again")
-		return
+		return outcomeRetried
 	}
 	event := j.log(zerolog.InfoLevel, nil).Int("results", len(j.results))
 	if len(j.results) == 1 {
@@ -121,6 +123,7 @@ func (j *job) complete(ctx context.Context) {
 		}
 	}
 	event.Msg("event done")
+	return outcomeDone
 }
 
 // handBack gives the event to another replica at once.
@@ -144,17 +147,18 @@ func (j *job) retry(ctx context.Context, err error) {
 }
 
 // fail says that the event is given up, and makes room for the next one.
-func (j *job) fail(ctx context.Context, err error) {
+func (j *job) fail(ctx context.Context, err error) outcome {
 	published, publishErr := j.publishFailed(ctx, err)
 	if publishErr != nil {
 		j.retry(ctx, errors.Join(err, Step("publish failure", publishErr)))
-		return
+		return outcomeRetried
 	}
 	j.ended(OutcomeFailed, err, published...)
 	if answerErr := j.settle(ctx, answerFinished); answerErr != nil {
 		err = errors.Join(err, answerErr)
 	}
 	j.log(zerolog.ErrorLevel, err).Msg("event given up")
+	return outcomeFailed
 }
 
 // publishFailed returns the failed event, if there is one.

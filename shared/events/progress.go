@@ -24,6 +24,7 @@ const (
 // stream. It never blocks and loses messages rather than wait: four a second
 // for a step, besides its first one and the one that completes it.
 func (b *Bus) Progress(msg *nightshardv1.Progress) {
+	b.board.progress(msg)
 	b.progress.offer(msg, time.Now())
 }
 
