@@ -18,6 +18,24 @@ import (
 // complete ("" for no dump).
 type stored struct{ day, manifest, complete string }
 
+// TestAChangeOfFormatWritesOnlyWhatWasIncomplete: the day before last has its
+// dump, whatever the format.
+func TestAChangeOfFormatWritesOnlyWhatWasIncomplete(t *testing.T) {
+	t.Parallel()
+	p := &dumper{cfg: &config{Format: "parquet"}, store: memory.New(), loc: time.UTC, log: zerolog.Nop()}
+	early := func(day string) string { return `{"schema":1,"cutoff":"` + day + `T23:55:00Z"}` }
+	p.keep(t, stored{"2016-06-01", early("2016-06-01"), "false"})
+	p.keep(t, stored{"2016-05-31", early("2016-05-31"), "true"})
+	today, err := night.ParseDay("2016-06-02")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.incomplete(t.Context(), "cpu", today, intermediary.Identity{Cutoff: time.Date(2016, 6, 2, 23, 55, 0, 0, time.UTC)})
+	if err != nil || len(got) != 1 || got[0].String() != "2016-06-01" {
+		t.Errorf("%v, %v; want 2016-06-01 alone", got, err)
+	}
+}
+
 func TestDaysWhoseDumpEndsAtTheCutoffAreFound(t *testing.T) {
 	t.Parallel()
 	early := func(day string) string { return `{"schema":1,"cutoff":"` + day + `T23:55:00Z"}` }
