@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"slices"
 
 	"nightshard/shared/influx"
 )
@@ -49,7 +50,7 @@ func (e *csvEncoder) line() error {
 		if i > 0 {
 			_ = e.out.WriteByte(',')
 		}
-		if cell == nil || (len(cell) > 0 && bytes.IndexAny(cell, ",\"\r\n") < 0) {
+		if cell == nil || (len(cell) > 0 && !slices.ContainsFunc(cell, wantsQuotes)) {
 			_, _ = e.out.Write(cell)
 			continue
 		}
@@ -59,6 +60,8 @@ func (e *csvEncoder) line() error {
 	}
 	return e.out.WriteByte('\n') //nolint:wrapcheck // the store's own error
 }
+
+func wantsQuotes(c byte) bool { return c == ',' || c == '"' || c == '\r' || c == '\n' }
 
 func (e *csvEncoder) end() error {
 	return e.out.Flush() //nolint:wrapcheck // the store's own error

@@ -17,13 +17,15 @@ import (
 const (
 	// groupBytes is about how much of the server's answer goes into one row
 	// group, which is held in memory until it is complete.
-	groupBytes = 8 << 20
+	groupBytes = 4 << 20
 	// batchRows and batchBytes bound what is handed to the library at a time.
 	batchRows  = 256
-	batchBytes = 1 << 20
+	batchBytes = 256 << 10
 	// dictionaryBytes bounds the dictionary of a column's strings in a group.
 	// Longer ones are written as they are.
-	dictionaryBytes = 1 << 20
+	dictionaryBytes = 256 << 10
+	// pageLeast and pageMost bound the size of a column's pages.
+	pageLeast, pageMost = 4 << 10, 64 << 10
 	// typesKey is the entry of the file's metadata that says what InfluxDB calls
 	// the type of each column.
 	typesKey = "nightshard.types"
@@ -53,11 +55,16 @@ func newParquet(out *bufio.Writer, table []influx.Column) (*parquetEncoder, erro
 	}
 	// Old readers know pages of version 1 best.
 	cfg, err := parquet.NewWriterConfig(parquet.NewSchema("records", newTableNode(table)), parquet.Compression(&parquet.Snappy),
-		parquet.DataPageVersion(1), parquet.DictionaryMaxBytes(dictionaryBytes), parquet.KeyValueMetadata(typesKey, string(described)))
+		parquet.DataPageVersion(1), parquet.PageBufferSize(pageSize(len(table))), parquet.DictionaryMaxBytes(dictionaryBytes), parquet.KeyValueMetadata(typesKey, string(described)))
 	if err != nil {
 		return nil, fmt.Errorf("describe Parquet file: %w", err)
 	}
 	return &parquetEncoder{out: out, file: parquet.NewGenericWriter[any](out, cfg), table: table, rows: make([]parquet.Row, batchRows)}, nil
+}
+
+// pageSize is that of the pages, of which each column has one in work.
+func pageSize(columns int) int {
+	return min(max(groupBytes/columns, pageLeast), pageMost)
 }
 
 // tableNode is the file's schema. A parquet.Group alone would sort its columns,
