@@ -93,7 +93,7 @@ func (a *app) storedMeasurements(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, completeBound)
 	defer cancel()
 	for _, day := range slices.Backward(lastDays(days, 7)) {
-		dumps, err := listDumps(ctx, store, day, nil)
+		dumps, err := listDumps(ctx, store, day, dumpsOptions{})
 		if err != nil {
 			return nil
 		}
@@ -104,7 +104,8 @@ func (a *app) storedMeasurements(ctx context.Context) []string {
 			}
 		}
 		if len(out) > 0 {
-			return out
+			slices.Sort(out)
+			return slices.Compact(out) // one may be there in several formats
 		}
 	}
 	return nil

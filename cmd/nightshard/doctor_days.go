@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -178,17 +179,20 @@ func (d *doctor) dumpsOf(ctx context.Context, store objstore.Account, f *finding
 	}
 }
 
-// incompleteDumps are the measurements whose dump says that it is not complete.
+// incompleteDumps are the measurements whose dump says that it is not complete,
+// and that have no other one, in another format, that is.
 func incompleteDumps(ctx context.Context, store objstore.Account, day night.Day) ([]string, error) {
-	dumps, err := listDumps(ctx, store, day, nil)
+	dumps, err := listDumps(ctx, store, day, dumpsOptions{})
 	if err != nil {
 		return nil, err
 	}
-	var open []string
+	open, whole := map[string]bool{}, map[string]bool{}
 	for _, s := range dumps {
 		err := store.Get(ctx, day.String(), s.object.Name, func(o objstore.Object, _ io.Reader) error {
-			if complete := completeOf(o.Meta); complete != nil && !*complete {
-				open = append(open, s.measurement)
+			if complete := completeOf(o.Meta); complete != nil && *complete {
+				whole[s.measurement] = true
+			} else if complete != nil {
+				open[s.measurement] = true
 			}
 			return objstore.ErrSkipBody
 		})
@@ -196,5 +200,6 @@ func incompleteDumps(ctx context.Context, store objstore.Account, day night.Day)
 			return nil, fmt.Errorf("look at dump %s: %w", s.object.Name, err)
 		}
 	}
-	return open, nil
+	maps.DeleteFunc(open, func(m string, _ bool) bool { return whole[m] })
+	return slices.Sorted(maps.Keys(open)), nil
 }

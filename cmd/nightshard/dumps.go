@@ -24,6 +24,7 @@ const dumpsExamples = `  nightshard dumps 2016-06-01 .
   nightshard dumps 2016-06 june/
   nightshard dumps 2016-06-01..2016-06-15 june/ --measurement cpu --measurement mem
   nightshard dumps 2016-06 june/ --merge
+  nightshard dumps 2016-06 june/ --format parquet
   nightshard dumps '2016-*-01' firsts/ --json | jq -r '.files[].file'`
 
 // dumpMode is that of dumps: analysts read them.
@@ -34,6 +35,22 @@ type dumpsOptions struct {
 	measurements []string
 	parallel     int
 	merge        bool
+	format       night.Format // only this one, all when empty
+}
+
+// check reads the flags that can be wrong.
+func (o *dumpsOptions) check(format string) error {
+	if o.parallel < 1 {
+		return misuse("--parallel wants a number above zero")
+	}
+	if format == "" {
+		return nil
+	}
+	var err error
+	if o.format, err = night.ParseFormat(format); err != nil {
+		return misuse("--format: %w", err)
+	}
+	return nil
 }
 
 // dumpsReport is what was brought.
@@ -50,9 +67,11 @@ type dumpsReport struct {
 type dumpFile struct {
 	Day         string `json:"day,omitempty"`
 	Measurement string `json:"measurement"`
-	File        string `json:"file"`
-	Bytes       int64  `json:"bytes"`
-	MD5         string `json:"md5,omitempty"`
+	// Format is json, csv.gz and so on.
+	Format string `json:"format"`
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	MD5    string `json:"md5,omitempty"`
 	// Kept says that the file was there already.
 	Kept bool `json:"kept,omitempty"`
 	// Complete is nil for a dump that does not say: an old script's.
@@ -69,19 +88,24 @@ type missingDump struct {
 
 func (a *app) dumpsCommand() *cobra.Command {
 	var opts dumpsOptions
+	var format string
 	cmd := &cobra.Command{
 		Use:   "dumps SPAN DIR",
 		Short: "Bring the dumps of some days into one folder",
-		Long: `Bring the dumps of some days into one folder: JSON, a document for each
-measurement and day. Each is checked against Swift's MD5 and is there whole or
+		Long: `Bring the dumps of some days into one folder: a file for each measurement and
+day, in the format in which the dumper wrote it. Each is checked against Swift's MD5 and is there whole or
 not at all. A file that is there already and is right is kept, so a second call
 goes on where the first one stopped.
 
 SPAN is a day, a month (2016-06), a year, 2016-06-01..2016-06-15 with either
 end left out if you like, or a pattern such as '2016-06-0*'.
 
+A day may hold a measurement in several formats, where NIGHTSHARD_DUMP_FORMAT
+was changed and the day dumped again. All of them are brought; with --format only
+one.
+
 With --merge there is one document for each measurement, its records in the
-order of the days.
+order of the days. That is for dumps as JSON alone.
 
 Days without a dump are named; they are no error, since a measurement without
 a record on a day has no dump. No dump at all in the span is one.`,
@@ -94,8 +118,8 @@ a record on a day has no dump. No dump at all in the span is one.`,
 			if err != nil {
 				return misuse("%w", err)
 			}
-			if opts.parallel < 1 {
-				return misuse("--parallel wants a number above zero")
+			if err := opts.check(format); err != nil {
+				return err
 			}
 			return a.dumps(ctx, span, args[1], opts)
 		}),
@@ -104,6 +128,7 @@ a record on a day has no dump. No dump at all in the span is one.`,
 	completeFlag(cmd, "measurement", a.completeMeasurement())
 	cmd.Flags().IntVar(&opts.parallel, "parallel", parallelReads, "dumps that are read at the same time")
 	cmd.Flags().BoolVar(&opts.merge, "merge", false, "one document for each measurement")
+	cmd.Flags().StringVar(&format, "format", "", "only dumps in this format: json, ndjson, csv, json.gz, ndjson.gz, csv.gz or parquet (default: all)")
 	return cmd
 }
 
@@ -112,12 +137,17 @@ func (a *app) dumps(ctx context.Context, span night.Span, dir string, opts dumps
 	if err != nil {
 		return err
 	}
-	store, stock, err := a.findDumps(ctx, span, opts.measurements)
+	store, stock, err := a.findDumps(ctx, span, opts)
 	if err != nil {
 		return err
 	}
 	if len(stock) == 0 {
-		return fmt.Errorf("bring dumps: there is none in %s%s: see nightshard list", span, ofMeasurements(opts.measurements))
+		return fmt.Errorf("bring dumps: there is none in %s%s%s: see nightshard list", span, ofMeasurements(opts.measurements), inFormat(opts.format))
+	}
+	if opts.merge {
+		if err := mergeable(stock); err != nil {
+			return err
+		}
 	}
 	report := &dumpsReport{Span: span.String(), Dir: dir, Missing: missingDumps(span, stock, night.DayOf(a.now(), c.Location()))}
 	begin := a.now()
@@ -139,11 +169,12 @@ func (a *app) dumps(ctx context.Context, span night.Span, dir string, opts dumps
 type storedDump struct {
 	day         night.Day
 	measurement string
+	format      night.Format
 	object      objstore.Object
 }
 
 // findDumps lists the dumps of the span, by measurement and day.
-func (a *app) findDumps(ctx context.Context, span night.Span, measurements []string) (objstore.Account, []storedDump, error) {
+func (a *app) findDumps(ctx context.Context, span night.Span, opts dumpsOptions) (objstore.Account, []storedDump, error) {
 	defer a.errs.life(words("listing dumps of " + span.String()))()
 	store, _, err := a.store(ctx)
 	if err != nil {
@@ -159,7 +190,7 @@ func (a *app) findDumps(ctx context.Context, span night.Span, measurements []str
 	g.SetLimit(parallelDays)
 	for i, day := range days {
 		g.Go(func() (err error) {
-			found[i], err = listDumps(gctx, store, day, measurements)
+			found[i], err = listDumps(gctx, store, day, opts)
 			return err
 		})
 	}
@@ -172,12 +203,13 @@ func (a *app) findDumps(ctx context.Context, span night.Span, measurements []str
 }
 
 // listDumps lists a day's dumps. A day that was removed meanwhile has none.
-func listDumps(ctx context.Context, store objstore.Store, day night.Day, measurements []string) ([]storedDump, error) {
+func listDumps(ctx context.Context, store objstore.Store, day night.Day, opts dumpsOptions) ([]storedDump, error) {
 	var out []storedDump
 	err := store.List(ctx, day.String(), night.DumpPrefix(day), func(o objstore.Object) error {
 		m, ok := night.ParseDumpObject(day, o.Name)
-		if ok && (len(measurements) == 0 || slices.Contains(measurements, m)) {
-			out = append(out, storedDump{day: day, measurement: m, object: o})
+		format, _ := night.DumpFormat(day, o.Name)
+		if ok && (len(opts.measurements) == 0 || slices.Contains(opts.measurements, m)) && (opts.format == "" || opts.format == format) {
+			out = append(out, storedDump{day: day, measurement: m, format: format, object: o})
 		}
 		return nil
 	})
@@ -235,7 +267,7 @@ func (a *app) bringDumps(ctx context.Context, store objstore.Account, stock []st
 	out := make([]dumpFile, 0, len(got))
 	for i, g := range got {
 		out = append(out, dumpFile{
-			Day: stock[i].day.String(), Measurement: stock[i].measurement, File: g.Path,
+			Day: stock[i].day.String(), Measurement: stock[i].measurement, Format: string(stock[i].format), File: g.Path,
 			Bytes: g.Object.Size, MD5: g.Object.MD5, Kept: g.Kept, Complete: completeOf(g.Meta),
 		})
 	}
@@ -265,7 +297,7 @@ func (a *app) printBrought(r *dumpsReport, took time.Duration) {
 			kept++
 		}
 		if f.Complete != nil && !*f.Complete {
-			a.note(fmt.Sprintf("%s lacks the day's last minutes: the next night adds them", f.File))
+			a.note(fmt.Sprintf("%s lacks the day's last minutes: %s", f.File, whoHasThem(f, r.Files)))
 		}
 	}
 	a.out.printf("%s of %s, %s, in %s: %s\n", plural(len(r.Files), "file"), plural(len(measurements), "measurement"), bytesText(bytes), spanText(took), r.Dir)
@@ -305,6 +337,16 @@ func named(name string) []string {
 	return []string{name}
 }
 
+// whoHasThem says where the last minutes are that a dump lacks.
+func whoHasThem(f dumpFile, all []dumpFile) string {
+	for _, other := range all {
+		if other.Day == f.Day && other.Measurement == f.Measurement && other.Complete != nil && *other.Complete {
+			return other.Format + " has them"
+		}
+	}
+	return "the next night adds them"
+}
+
 func wasWere(n int) string {
 	if n == 1 {
 		return "was"
@@ -317,4 +359,11 @@ func ofMeasurements(names []string) string {
 		return ""
 	}
 	return " of " + strings.Join(names, ", ")
+}
+
+func inFormat(f night.Format) string {
+	if f == "" {
+		return ""
+	}
+	return " as " + string(f)
 }

@@ -134,11 +134,53 @@ func TestMissingDaysInARowAreOneLine(t *testing.T) {
 	}
 }
 
+// mixed is june with one day in two formats more: as CSV, complete, and as
+// Parquet.
+func mixed(t *testing.T) objstore.Account {
+	t.Helper()
+	store := june(t)
+	for format, measurement := range map[string]string{"csv.gz": "disk%2Ffree", "parquet": "cpu"} {
+		put(t, store, "2016-06-04", "2016-06-04/influxdb/"+measurement+"_2016-06-04-00:00:00_2016-06-05-00:00:00."+format, []byte(format), map[string]string{metaComplete: "true"})
+	}
+	return store
+}
+
+func TestDumpsOfEveryFormatAreBrought(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := cli{store: mixed(t)}.run(t, "dumps", "2016-06-04", dir).done(t)
+	r.shows(t, "4 files of 2 measurements")
+	if !strings.Contains(r.err, "disk%2Ffree_2016-06-04-00:00:00_2016-06-05-00:00:00.json lacks the day's last minutes: csv.gz has them") {
+		t.Errorf("it is not said where the last minutes are: %s", r.err)
+	}
+	if text := fileOf(t, dir, "cpu_2016-06-04-00:00:00_2016-06-05-00:00:00.parquet"); text != "parquet" {
+		t.Errorf("a dump holds %s", text)
+	}
+	one := decode[dumpsReport](t, cli{store: mixed(t)}.run(t, "dumps", "2016-06", t.TempDir(), "--format", "csv.gz", "--json").done(t))
+	if len(one.Files) != 1 || one.Files[0].Format != "csv.gz" || one.Files[0].Measurement != "disk/free" {
+		t.Errorf("report %+v", one)
+	}
+	c := cli{store: mixed(t)}
+	c.run(t, "show", "2016-06-04").done(t).shows(t, "csv.gz")
+	c.run(t, "list").done(t).shows(t, "2016-06-04")
+}
+
+func TestOnlyJSONIsMerged(t *testing.T) {
+	t.Parallel()
+	c := cli{store: mixed(t)}
+	r := c.run(t, "dumps", "2016-06", t.TempDir(), "--merge")
+	if r.code != service.ExitMisuse || !strings.Contains(r.err, "cpu of 2016-06-04 is there as parquet: add --format json") {
+		t.Errorf("exit code %d, %s", r.code, r.err)
+	}
+	c.run(t, "dumps", "2016-06", t.TempDir(), "--merge", "--format", "json").done(t).shows(t, "2 files of 2 measurements")
+}
+
 func TestDumpsThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"2015-06":        "there is none in 2015-06",
-		"2016-06 -m mem": "there is none in 2016-06 of mem",
+		"2015-06":              "there is none in 2015-06",
+		"2016-06 -m mem":       "there is none in 2016-06 of mem",
+		"2016-06 --format csv": "there is none in 2016-06 as csv",
 	} {
 		words := strings.Fields(args)
 		r := cli{store: june(t)}.run(t, append([]string{"dumps", words[0], t.TempDir()}, words[1:]...)...)
@@ -146,7 +188,7 @@ func TestDumpsThatAreNotThere(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", args, r.code, r.err)
 		}
 	}
-	for _, args := range []string{"dumps 2016-06", "dumps june x", "dumps 2016-06 x --parallel 0"} {
+	for _, args := range []string{"dumps 2016-06", "dumps june x", "dumps 2016-06 x --parallel 0", "dumps 2016-06 x --format xml"} {
 		if r := (cli{store: june(t)}).run(t, strings.Fields(args)...); r.code != service.ExitMisuse {
 			t.Errorf("%s: exit code %d, %s", args, r.code, r.err)
 		}

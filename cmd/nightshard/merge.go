@@ -19,6 +19,16 @@ import (
 	"nightshard/shared/objstore"
 )
 
+// mergeable refuses what is no JSON document: nobody reads half of a folder.
+func mergeable(stock []storedDump) error {
+	for _, d := range stock {
+		if d.format != night.JSON {
+			return misuse("--merge is for dumps as JSON, and %s of %s is there as %s: add --format json, or leave out --merge", d.measurement, d.day, d.format)
+		}
+	}
+	return nil
+}
+
 // mergeDumps gives each measurement one file with the records of all its days.
 func (a *app) mergeDumps(ctx context.Context, store objstore.Account, stock []storedDump, dir string, _ dumpsOptions) ([]dumpFile, error) {
 	var total int64
@@ -52,7 +62,7 @@ func mergeFile(ctx context.Context, store objstore.Account, dumps []storedDump, 
 	first, last := dumps[0], dumps[len(dumps)-1]
 	name := filepath.Base(dumpPath(dir, first.day, first.object.Name))
 	name = strings.TrimSuffix(name, endOf(first.day)) + endOf(last.day)
-	f := dumpFile{Measurement: first.measurement, File: filepath.Join(dir, name), Days: len(dumps)}
+	f := dumpFile{Measurement: first.measurement, Format: string(first.format), File: filepath.Join(dir, name), Days: len(dumps)}
 	err := download.Whole(f.File, dumpMode, func(file *os.File) error {
 		m := &merger{file: file, passed: passed}
 		err := m.all(ctx, store, dumps)

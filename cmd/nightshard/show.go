@@ -61,10 +61,12 @@ type countReport struct {
 
 // dumpReport is one dump.
 type dumpReport struct {
-	Measurement string    `json:"measurement"`
-	Object      string    `json:"object"`
-	Bytes       int64     `json:"bytes"`
-	Stored      time.Time `json:"stored"`
+	Measurement string `json:"measurement"`
+	// Format is json, csv.gz and so on.
+	Format string    `json:"format"`
+	Object string    `json:"object"`
+	Bytes  int64     `json:"bytes"`
+	Stored time.Time `json:"stored"`
 	// Complete is nil for a dump that does not say: an old script's.
 	Complete *bool `json:"complete,omitempty"`
 }
@@ -214,7 +216,8 @@ func (r *dayReport) readDumps(ctx context.Context, store objstore.Account) error
 		if !ok {
 			continue
 		}
-		dump := dumpReport{Measurement: measurement, Object: o.Name, Bytes: o.Size, Stored: o.Modified}
+		format, _ := night.DumpFormat(r.day, o.Name)
+		dump := dumpReport{Measurement: measurement, Format: string(format), Object: o.Name, Bytes: o.Size, Stored: o.Modified}
 		err := store.Get(ctx, r.Day, o.Name, func(o objstore.Object, _ io.Reader) error {
 			if complete, err := strconv.ParseBool(o.Meta[metaComplete]); err == nil {
 				dump.Complete = &complete

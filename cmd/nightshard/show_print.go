@@ -101,9 +101,9 @@ func (a *app) printDumps(r *dayReport, loc *time.Location) {
 	a.out.printf("\n")
 	rows := make([][]string, 0, len(r.Dumps))
 	for _, d := range r.Dumps {
-		rows = append(rows, []string{d.Measurement, bytesText(d.Bytes), moment(d.Stored, loc), completeText(d.Complete)})
+		rows = append(rows, []string{d.Measurement, d.Format, bytesText(d.Bytes), moment(d.Stored, loc), completeText(d.Complete)})
 	}
-	a.out.table(columns{"DUMP", ">SIZE", "STORED", "COMPLETE"}, rows)
+	a.out.table(columns{"DUMP", "FORMAT", ">SIZE", "STORED", "COMPLETE"}, rows)
 }
 
 func completeText(complete *bool) string {
