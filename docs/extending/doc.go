@@ -1,0 +1,3 @@
+// Package extending holds the examples of docs/extending.md, and tests that run
+// them.
+package extending
