@@ -66,7 +66,7 @@ func TestWrongCertificatesOfTheIntermediaryAreNamed(t *testing.T) {
 	t.Parallel()
 	c := config{
 		Common: service.Common{TimeZone: "UTC", Replicas: 1, IdleTimeout: time.Second, WorkTimeout: time.Second, AckWait: time.Second, RetryWait: time.Second, LogLevel: "info"}, Measurements: measurements{"cpu"},
-		Records: 1000, Parallel: 1, CA: "/no/where", Key: "/no/key", URL: "https://db:8086",
+		Records: 1000, Parallel: 1, Format: "json", CA: "/no/where", Key: "/no/key", URL: "https://db:8086",
 	}
 	if problems := c.Problems(); len(problems) != 2 || !strings.Contains(problems[0], "NIGHTSHARD_INTERMEDIARY_CA") || !strings.Contains(problems[1], "NIGHTSHARD_INTERMEDIARY_CERT") {
 		t.Errorf("problems %v", problems)

@@ -42,6 +42,7 @@ func (b *Bus) OnEnding(fn func(Ending)) { b.onEnding = fn }
 
 // ended tells of the end of a delivery.
 func (j *job) ended(outcome Outcome, err error, published ...proto.Message) {
+	j.outcome = outcome
 	if j.bus.onEnding != nil {
 		j.bus.onEnding(Ending{Delivery: j.Delivery, Outcome: outcome, Published: published, Step: StepOf(err)})
 	}

@@ -22,13 +22,14 @@ type job struct {
 	seq     uint64
 	began   time.Time
 	results []proto.Message
+	outcome Outcome // the last one that was told
 }
 
 // handle brings one delivery to its end.
 func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 	j, unreadable := w.open(msg)
 	jobCtx, lease := w.bus.hold(ctx, j.reply)
-	status, how := w.bus.board.begin(j), outcomeRetried
+	status := w.bus.board.begin(j)
 	err := unreadable
 	if err == nil {
 		err = j.work(jobCtx)
@@ -41,15 +42,15 @@ func (w *worker) handle(ctx context.Context, msg *nats.Msg) {
 		j.ended(OutcomeLost, err)
 		j.log(zerolog.WarnLevel, err).Msg("event lost while at work: NATS confirmed no heartbeat in time, the event comes again")
 	case err == nil:
-		how = j.complete(settleCtx)
+		j.complete(settleCtx)
 	case ctx.Err() != nil:
 		j.handBack(settleCtx, err)
 	case IsPermanent(err) || j.Attempt >= j.Attempts:
-		how = j.fail(settleCtx, err)
+		j.fail(settleCtx, err)
 	default:
 		j.retry(settleCtx, err)
 	}
-	w.bus.board.end(status, how, err)
+	w.bus.board.end(status, j.outcome, err)
 	lease.release()
 }
 
@@ -103,18 +104,18 @@ func (j *job) work(ctx context.Context) (err error) {
 
 // complete publishes the results and then acknowledges. In the other order a
 // crash in between would end the night without a word.
-func (j *job) complete(ctx context.Context) outcome {
+func (j *job) complete(ctx context.Context) {
 	for _, msg := range j.results {
 		j.beat()
 		if err := j.bus.publishResult(ctx, j.Delivery, msg); err != nil {
 			j.retry(ctx, Step("publish result", err))
-			return outcomeRetried
+			return
 		}
 	}
 	j.ended(OutcomeDone, nil, j.results...)
 	if err := j.settle(ctx, answerDone); err != nil {
 		j.log(zerolog.WarnLevel, err).Msg("event done, but NATS did not take the acknowledgement: the event comes again")
-		return outcomeRetried
+		return
 	}
 	event := j.log(zerolog.InfoLevel, nil).Int("results", len(j.results))
 	if len(j.results) == 1 {
@@ -123,7 +124,6 @@ func (j *job) complete(ctx context.Context) outcome {
 		}
 	}
 	event.Msg("event done")
-	return outcomeDone
 }
 
 // handBack gives the event to another replica at once.
@@ -147,18 +147,17 @@ func (j *job) retry(ctx context.Context, err error) {
 }
 
 // fail says that the event is given up, and makes room for the next one.
-func (j *job) fail(ctx context.Context, err error) outcome {
+func (j *job) fail(ctx context.Context, err error) {
 	published, publishErr := j.publishFailed(ctx, err)
 	if publishErr != nil {
 		j.retry(ctx, errors.Join(err, Step("publish failure", publishErr)))
-		return outcomeRetried
+		return
 	}
 	j.ended(OutcomeFailed, err, published...)
 	if answerErr := j.settle(ctx, answerFinished); answerErr != nil {
 		err = errors.Join(err, answerErr)
 	}
 	j.log(zerolog.ErrorLevel, err).Msg("event given up")
-	return outcomeFailed
 }
 
 // publishFailed returns the failed event, if there is one.

@@ -113,26 +113,17 @@ func dayOf(msg proto.Message) string {
 	return stringField(msg, "from")
 }
 
-// outcome is what became of a delivery.
-type outcome int
-
-const (
-	outcomeRetried outcome = iota
-	outcomeDone
-	outcomeFailed
-)
-
 // end takes a job from the board.
-func (b *board) end(status *JobStatus, how outcome, err error) {
+func (b *board) end(status *JobStatus, how Outcome, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.jobs = slices.DeleteFunc(b.jobs, func(s *JobStatus) bool { return s == status })
 	switch how {
-	case outcomeDone:
+	case OutcomeDone:
 		b.tally.Done++
-	case outcomeFailed:
+	case OutcomeFailed:
 		b.tally.Failed++
-	case outcomeRetried:
+	default:
 		b.tally.Retried++
 		return
 	}

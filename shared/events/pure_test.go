@@ -44,7 +44,7 @@ func TestEncodingIsCompactAndKeepsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"day":"2026-11-22","container":"","database":"","shards":0,"bytes":"1152921504606846976",` +
-		`"carriedForward":2,"cutoff":"2026-11-22T23:55:00Z","manifest":"","productionVersion":"","schema":1}`
+		`"carriedForward":2,"cutoff":"2026-11-22T23:55:00Z","manifest":"","productionVersion":"","warnings":[],"schema":1}`
 	if string(body) != want {
 		t.Errorf("got  %s\nwant %s", body, want)
 	}
