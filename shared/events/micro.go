@@ -173,7 +173,7 @@ func (b *board) status(a Announcement) Status {
 func (b *Bus) Announce(a Announcement) error {
 	b.board.since = time.Now().UTC()
 	service, err := micro.AddService(b.conn, micro.Config{
-		Name: "nightshard-" + a.Name, Version: semver(a.Version), Description: a.About,
+		Name: serviceName(a.Name), Version: semver(a.Version), Description: a.About,
 		Metadata: map[string]string{"version": a.Version, "database": a.Database, "stream": b.stream, "prefix": strings.TrimSuffix(b.prefix, ".")},
 		// Replicas do not share the requests: each says what it does itself.
 		QueueGroupDisabled: true,
@@ -195,6 +195,9 @@ func (b *Bus) Announce(a Announcement) error {
 	b.service = service
 	return nil
 }
+
+// serviceName is how a program is called in `nats service ls`.
+func serviceName(program string) string { return "nightshard-" + program }
 
 // semver is the version as NATS wants it; a build without one is 0.0.0, with the
 // commit behind it.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nats-io/nats.go/micro"
 )
 
 // Access is what one NATS user may do. Subjects may hold the wildcards of NATS; a
@@ -17,6 +19,8 @@ type Access struct {
 	Publish, Subscribe []string
 	// DenyPublish is taken away from Publish.
 	DenyPublish []string
+	// Responses allows to answer requests on what is subscribed to.
+	Responses bool
 }
 
 // AccessOptions are the settings on which permissions depend.
@@ -90,6 +94,8 @@ func (g *granter) operators() Access {
 			g.api("CONSUMER.CREATE", "*"), g.api("CONSUMER.CREATE", "*", ">"),
 			g.api("CONSUMER.MSG.NEXT", "*"), g.api("CONSUMER.DELETE", "*"),
 			g.api("DIRECT.GET"), g.api("DIRECT.GET", ">"), g.api("STREAM.MSG.GET"),
+			// nats service ls|info|stats, and the services' status.
+			"$SRV.>", g.prefix + statusSubject + "*",
 		},
 		Subscribe: []string{g.inbox(Operators), g.prefix + progressSubject + "*"},
 	}
@@ -118,6 +124,11 @@ func (g *granter) service(program, purpose string, subjects ...string) Access {
 		a.Publish = append(a.Publish, g.prefix+subject)
 	}
 	a.Publish = append(a.Publish, g.prefix+progressSubject+program, g.api("STREAM.INFO"), g.api("STREAM.CREATE"))
+	for _, verb := range []micro.Verb{micro.PingVerb, micro.InfoVerb, micro.StatsVerb} {
+		all := "$SRV." + verb.String()
+		a.Subscribe = append(a.Subscribe, all, all+"."+serviceName(program), all+"."+serviceName(program)+".*")
+	}
+	a.Subscribe, a.Responses = append(a.Subscribe, g.prefix+statusSubject+program), true
 	return a
 }
 

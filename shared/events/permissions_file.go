@@ -87,6 +87,9 @@ func writeUser(b *strings.Builder, name string, a Access) {
 	}
 	b.WriteString("      }\n")
 	writeSubjects(b, "      subscribe", a.Subscribe)
+	if a.Responses {
+		b.WriteString("      allow_responses: true\n")
+	}
 	b.WriteString("    }\n  }\n")
 }
 

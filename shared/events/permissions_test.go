@@ -79,6 +79,7 @@ func refusedTo(t *testing.T, url, user string, act func(*nats.Conn) error) bool 
 // everySubject is what a program could try to publish on.
 func everySubject() []string {
 	all := append(events.Subjects(), "progress.backup", "progress.restore", "progress.dumper", "other.subject",
+		"$SRV.PING", "$SRV.STATS.nightshard-backup", "status.backup", "status.dumper",
 		"_INBOX.x", "_INBOX_backup.x", "_INBOX_restore.x", "_INBOX_dumper.x", "_INBOX_operators.x",
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.META.LEADER.STEPDOWN",
 		"$JS.API.SERVER.REMOVE", "$JS.API.ACCOUNT.PURGE.$G", "$SYS.REQ.SERVER.PING")
@@ -138,6 +139,7 @@ var mayPublish = map[string][]string{
 	},
 	"operators": {
 		"backup.requested", "restore.requested", "dump.requested",
+		"$SRV.PING", "$SRV.STATS.nightshard-backup", "status.backup", "status.dumper",
 		"API.STREAM.INFO.NIGHTSHARD", "API.STREAM.CREATE.NIGHTSHARD", "API.STREAM.UPDATE.NIGHTSHARD",
 		"API.CONSUMER.LIST.NIGHTSHARD", "API.CONSUMER.NAMES.NIGHTSHARD", "API.DIRECT.GET.NIGHTSHARD", "API.STREAM.MSG.GET.NIGHTSHARD",
 		"API.CONSUMER.CREATE.NIGHTSHARD.mine", "API.CONSUMER.MSG.NEXT.NIGHTSHARD.mine",
@@ -192,7 +194,10 @@ func TestEachUserHearsItsOwnInboxAndNoOther(t *testing.T) {
 	all := []string{
 		">", "_INBOX.>", "_INBOX.x", "_INBOX_backup.>", "_INBOX_restore.>", "_INBOX_dumper.>", "_INBOX_operators.>", "*.>",
 		"$JS.API.>", "$JS.ACK.>", "$SYS.>", "$JS.EVENT.>", "other", "progress.>", "progress.*", "backup.>", "restore.completed", "dump.*",
+		"$SRV.>", "$SRV.PING", "$SRV.INFO.nightshard-backup", "$SRV.STATS.nightshard-backup.id", "status.*", "status.backup",
 	}
+	// What `nats service` and people ask of the backup service.
+	asked := []string{"$SRV.INFO.nightshard-backup", "$SRV.STATS.nightshard-backup.id", "status.backup"}
 	// For NATS progress.> is one of progress.*, and nothing is deeper.
 	operators := []string{"_INBOX_operators.>", "progress.>", "progress.*", "backup.>", "restore.completed", "dump.*"}
 	for _, user := range programs {
@@ -201,11 +206,35 @@ func TestEachUserHearsItsOwnInboxAndNoOther(t *testing.T) {
 				_, err := c.SubscribeSync(subject)
 				return err
 			})
-			may := subject == "_INBOX_"+user+".>" || user == events.Operators && slices.Contains(operators, subject)
+			may := subject == "_INBOX_"+user+".>" || user == events.Operators && slices.Contains(operators, subject) ||
+				user == events.Backup && slices.Contains(asked, subject) || user != events.Operators && subject == "$SRV.PING"
 			if may == refused {
 				t.Errorf("%s subscribes to %s: allowed %v, want %v", user, subject, !refused, may)
 			}
 		}
+	}
+}
+
+// Operators see what the services do, and a service answers them alone.
+func TestAServiceUnderItsUserAnswersOperators(t *testing.T) {
+	t.Parallel()
+	srv := withUsers(t, events.AccessOptions{})
+	bus := connect(t, srv.URL, func(c *events.Config) {
+		c.User, c.Password, c.InboxPrefix = events.Backup, events.Backup, events.InboxPrefix(events.Backup)
+	})
+	if err := bus.Announce(events.Announcement{Name: events.Backup, Version: "1.0.0"}); err != nil {
+		t.Fatal(err)
+	}
+	conn := raw(t, srv.URL, events.Operators)
+	for _, subject := range []string{"$SRV.PING", "$SRV.INFO.nightshard-backup", "$SRV.STATS.nightshard-backup", "status.backup"} {
+		// The service's subscriptions may still be on their way.
+		testbed.Eventually(t, patience, "an answer on "+subject, func() bool {
+			msg, err := conn.Request(subject, nil, time.Second)
+			return err == nil && len(msg.Data) > 0
+		})
+	}
+	if !refusedTo(t, srv.URL, events.Backup, func(c *nats.Conn) error { return c.Publish("_INBOX_operators.x", nil) }) {
+		t.Error("the backup's user may publish to operators who asked nothing")
 	}
 }
 
