@@ -55,8 +55,9 @@ type granter struct {
 func (g *granter) backup() Access {
 	a := g.service(Backup, "asks for the nightly backup, stores days", BackupRequested, BackupCompleted, BackupFailed)
 	g.consumer(&a, BackupDurable, BackupRequested)
-	// It looks for the nightly request by sequence number.
-	a.Publish = append(a.Publish, g.api("DIRECT.GET"))
+	// It looks for the nightly request by sequence number, and before it removes
+	// old days for those that somebody works on.
+	a.Publish = append(a.Publish, g.api("DIRECT.GET"), g.api("CONSUMER.LIST"))
 	return a
 }
 

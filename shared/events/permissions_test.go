@@ -114,7 +114,7 @@ var mayPublish = map[string][]string{
 	"backup": {
 		"backup.requested", "backup.completed", "backup.failed", "progress.backup",
 		"API.STREAM.INFO.NIGHTSHARD", "API.STREAM.CREATE.NIGHTSHARD",
-		"API.DIRECT.GET.NIGHTSHARD", "API.DIRECT.GET.NIGHTSHARD.backup.requested",
+		"API.DIRECT.GET.NIGHTSHARD", "API.DIRECT.GET.NIGHTSHARD.backup.requested", "API.CONSUMER.LIST.NIGHTSHARD",
 		"API.CONSUMER.CREATE.NIGHTSHARD.backup.backup.requested",
 		"API.CONSUMER.INFO.NIGHTSHARD.backup", "API.CONSUMER.MSG.NEXT.NIGHTSHARD.backup",
 		"$JS.ACK.NIGHTSHARD.backup.1.1.1.1.1", "$JS.ACK._.hash.NIGHTSHARD.backup.1.1.1.1.1",
@@ -235,6 +235,36 @@ func TestAServiceUnderItsUserAnswersOperators(t *testing.T) {
 	}
 	if !refusedTo(t, srv.URL, events.Backup, func(c *nats.Conn) error { return c.Publish("_INBOX_operators.x", nil) }) {
 		t.Error("the backup's user may publish to operators who asked nothing")
+	}
+}
+
+// Before it removes old days the backup sees who works on which.
+func TestTheBackupsUserSeesWhoIsAtWork(t *testing.T) {
+	t.Parallel()
+	srv := withUsers(t, events.AccessOptions{})
+	under := func(program string) *events.Bus {
+		return connect(t, srv.URL, func(c *events.Config) {
+			c.User, c.Password, c.InboxPrefix = program, program, events.InboxPrefix(program)
+		})
+	}
+	operators := under(events.Operators)
+	for _, day := range []string{"2016-06-01", "2016-06-02"} {
+		if _, err := operators.Publish(t.Context(), events.RestoreRequested, &nightshardv1.RestoreRequested{Day: day}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bus := under(events.Backup)
+	if _, err := bus.Consumers(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var days []string
+	err := bus.EventsFrom(t.Context(), 1, func(e events.Event) error {
+		m, _ := e.Message.(*nightshardv1.RestoreRequested)
+		days = append(days, m.GetDay())
+		return nil
+	}, events.BackupCompleted, events.RestoreRequested)
+	if err != nil || !slices.Equal(days, []string{"2016-06-01", "2016-06-02"}) {
+		t.Errorf("days %v, %v", days, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -41,6 +42,50 @@ func (b *Bus) requested(ctx context.Context, subject, id string, since time.Time
 		seq = msg.Sequence + 1
 	}
 	return false, err
+}
+
+// EventsFrom calls fn for the events of some subjects that the stream holds now, in
+// order, from the one with this sequence number on. It is for a few of them, and
+// for a service: unlike [Bus.History] it needs no consumer.
+func (b *Bus) EventsFrom(ctx context.Context, seq uint64, fn func(Event) error, subjects ...string) error {
+	stream, err := b.loadStream(ctx)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	heads := make([]*jetstream.RawStreamMsg, len(subjects))
+	for i, subject := range subjects {
+		if heads[i], err = b.following(ctx, stream, subject, seq); err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+	}
+	for {
+		first := -1
+		for i, msg := range heads {
+			if msg != nil && (first < 0 || msg.Sequence < heads[first].Sequence) {
+				first = i
+			}
+		}
+		if first < 0 {
+			return nil
+		}
+		msg := heads[first]
+		if err := fn(b.stored(msg)); err != nil {
+			return err
+		}
+		if heads[first], err = b.following(ctx, stream, subjects[first], msg.Sequence+1); err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+	}
+}
+
+// stored is an event as a single read gives it.
+func (b *Bus) stored(msg *jetstream.RawStreamMsg) Event {
+	event := Event{
+		Seq: msg.Sequence, Time: msg.Time.UTC(), Subject: strings.TrimPrefix(msg.Subject, b.prefix),
+		ID: msg.Header.Get(jetstream.MsgIDHeader), Data: msg.Data,
+	}
+	event.decode()
+	return event
 }
 
 // firstSince is a sequence number at or behind which the events of a subject are

@@ -113,13 +113,18 @@ func (b *Bus) eventCall(fn func(Event) error) func(jetstream.Msg, *jetstream.Msg
 			Subject: strings.TrimPrefix(msg.Subject(), b.prefix),
 			ID:      msg.Headers().Get(jetstream.MsgIDHeader), Data: msg.Data(),
 		}
-		if decoded, err := Decode(event.Subject, event.Data); err == nil || errors.Is(err, ErrNewer) {
-			event.Message = decoded
-		}
+		event.decode()
 		if err := fn(event); err != nil {
 			return &callError{err: err}
 		}
 		return nil
+	}
+}
+
+// decode reads the body, if it can be read.
+func (e *Event) decode() {
+	if decoded, err := Decode(e.Subject, e.Data); err == nil || errors.Is(err, ErrNewer) {
+		e.Message = decoded
 	}
 }
 

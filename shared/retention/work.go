@@ -20,7 +20,7 @@ const maxSpan = 3660
 // Bus is what this package asks of the events.
 type Bus interface {
 	Consumers(ctx context.Context) ([]events.ConsumerState, error)
-	History(ctx context.Context, start events.Start, fn func(events.Event) error, subjects ...string) error
+	EventsFrom(ctx context.Context, seq uint64, fn func(events.Event) error, subjects ...string) error
 }
 
 // Work gives the days that a service works on or is about to, and who: those
@@ -64,7 +64,9 @@ func isService(durable string) bool {
 func openEvents(ctx context.Context, bus Bus, s events.ConsumerState) ([]events.Event, error) {
 	var open []events.Event
 	n := s.AckPending + int(min(s.Pending, 1<<30))
-	err := bus.History(ctx, events.FromSeq(s.AckFloor+1), func(e events.Event) error {
+	found := 0
+	err := bus.EventsFrom(ctx, s.AckFloor+1, func(e events.Event) error {
+		found++
 		e.Data = nil
 		if open = append(open, e); len(open) > n {
 			open = open[1:] // a durable may have begun later than with the first event
@@ -73,6 +75,10 @@ func openEvents(ctx context.Context, bus Bus, s events.ConsumerState) ([]events.
 	}, s.Filter...)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the durable
+	}
+	if found < n {
+		// A copy of the stream that is behind does not show what is at work.
+		return nil, fmt.Errorf("find %d events: the server shows %d of them", n, found)
 	}
 	var out []events.Event
 	for i, e := range open {
