@@ -17,7 +17,8 @@ const swiftKey = "testing"
 // The pipeline is that of a usual cluster. tempauth gives v1 tokens.
 //
 // The time-outs are long because a busy machine of two cores must not turn
-// into errors: there is one node only, so Swift cannot ask another one, and a
+// into errors, neither on the way to the nodes nor to memcached, without which nobody
+// is logged in: there is one node only, so Swift cannot ask another one, and a
 // container that missed an update would show a wrong listing for good.
 const proxyConf = `[DEFAULT]
 bind_ip = 127.0.0.1
@@ -45,6 +46,11 @@ use = egg:swift#proxy_logging
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:%[4]s
+memcache_max_connections = 50
+connect_timeout = 20
+pool_timeout = 20
+io_timeout = 20
+error_suppression_interval = 0
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
