@@ -57,7 +57,7 @@ func finish(t *testing.T, store objstore.Account, text, drill string) {
 	}
 	for _, id := range []uint64{9, 10} {
 		name := night.ShardName{Database: "db", RetentionPolicy: "autogen", ID: id}.Object(day)
-		m.Shards = append(m.Shards, night.Shard{Stored: put(t, store, text, name, strings.Repeat("x", 50)), ID: id, RetentionPolicy: "autogen", Start: from, End: to})
+		m.Shards = append(m.Shards, night.Shard{Stored: put(t, store, text, name, strings.Repeat("x", 2000)), ID: id, RetentionPolicy: "autogen", Start: from, End: to})
 	}
 	data, err := m.Encode()
 	if err != nil {
@@ -414,7 +414,7 @@ func (b *behind) List(ctx context.Context, container, prefix string, each func(o
 func TestDaysGoFromARealSwift(t *testing.T) {
 	t.Parallel()
 	vars := testbed.Swift(t).Env
-	store, err := connect.Store(t.Context(), vars, service.Common{SegmentBytes: 20}, zerolog.Nop())
+	store, err := connect.Store(t.Context(), vars, service.Common{SegmentBytes: 1500}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
