@@ -1,6 +1,7 @@
 package influx_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -25,7 +26,24 @@ func (s *server) reading(t *testing.T, id uint64) influx.Reading {
 	if err != nil || files[id].Files == 0 {
 		t.Fatalf("files %v, %v", files, err)
 	}
+	fileClockPasses(t, clock)
 	return influx.Reading{Since: clock, FilesState: files[id]}
+}
+
+// fileClockPasses waits until files get a time after an instant: the kernel stamps
+// them by a clock that is behind by up to a tick.
+func fileClockPasses(t *testing.T, at time.Time) {
+	t.Helper()
+	dir := t.TempDir()
+	testbed.Eventually(t, time.Minute, "a file that is newer than the reading", func() bool {
+		f, err := os.CreateTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		info, err := f.Stat()
+		return err == nil && info.ModTime().After(at)
+	})
 }
 
 // changed says whether a shard is no longer what was read of it.
