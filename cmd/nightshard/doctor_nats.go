@@ -22,7 +22,8 @@ func (d *doctor) checkNATS(ctx context.Context) findings {
 	defer cancel()
 	found, err := events.Inspect(bound, events.Config{
 		URL: c.URL, Creds: c.Creds, User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey, CA: c.CA, Cert: c.Cert, Key: c.Key,
-		Name: "nightshard-doctor", Prefix: c.SubjectPrefix, Replicas: c.Replicas, Log: zerolog.Nop(),
+		// A user of deploy/nats hears the inbox of its own program alone.
+		Name: "nightshard-doctor", InboxPrefix: events.InboxPrefix(c.User), Prefix: c.SubjectPrefix, Replicas: c.Replicas, Log: zerolog.Nop(),
 	}, doctorLook)
 	if err != nil {
 		f.problem("NATS: "+err.Error(), "the services wait for each other's events there: without it no step begins", "check that nats-server runs with JetStream and that NATS_* name it")

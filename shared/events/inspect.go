@@ -31,7 +31,8 @@ type Inspection struct {
 	// its settings.
 	Consumers []InspectedConsumer
 	// Denied are the subjects, without the prefix, that the user may not
-	// publish to, and those of the server's API.
+	// publish to, and those of the server's API. Of a user that is named as in
+	// [Accesses] they are those that its program needs.
 	Denied []string
 }
 
@@ -205,15 +206,7 @@ func (b *Bus) wrongConsumer(info *jetstream.ConsumerInfo) []string {
 // cannot be read is answered with an error. What the server forbids it says to
 // the error handler only.
 func (b *Bus) denied(ctx context.Context, refused *refusals) ([]string, error) {
-	probes := map[string]string{}
-	for _, subject := range Subjects() {
-		probes[b.prefix+subject] = subject
-	}
-	probes[b.prefix+progressSubject+"doctor"] = progressSubject + "*"
-	for _, durable := range []string{"backup", "restore", "dumper"} {
-		api := "$JS.API.CONSUMER.MSG.NEXT." + b.stream + "." + durable
-		probes[api] = api
-	}
+	probes := b.probes()
 	answered, err := b.probe(ctx, probes, refused)
 	if err != nil {
 		return nil, fmt.Errorf("try out the user's rights: %w", err)
@@ -226,6 +219,35 @@ func (b *Bus) denied(ctx context.Context, refused *refusals) ([]string, error) {
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// probes are the subjects to try out, each with its name.
+func (b *Bus) probes() map[string]string {
+	probes := map[string]string{}
+	for _, subject := range Subjects() {
+		probes[b.prefix+subject] = subject
+	}
+	probes[b.prefix+progressSubject+"doctor"] = progressSubject + "*"
+	for _, durable := range []string{BackupDurable, RestoreDurable, DumperDurable} {
+		api := b.api("CONSUMER.MSG.NEXT", durable)
+		probes[api] = api
+	}
+	list, err := Accesses(AccessOptions{Prefix: b.cfg.Prefix})
+	if err != nil {
+		return probes // check has refused such a prefix
+	}
+	for _, a := range list {
+		if a.Program != b.cfg.User {
+			continue
+		}
+		maps.DeleteFunc(probes, func(subject, _ string) bool {
+			has := func(patterns []string) bool {
+				return slices.ContainsFunc(patterns, func(p string) bool { return covers(p, subject) })
+			}
+			return !has(a.Publish) || has(a.DenyPublish)
+		})
+	}
+	return probes
 }
 
 // probe publishes on each subject and waits until each was answered or refused.

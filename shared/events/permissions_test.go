@@ -238,6 +238,18 @@ func TestAServiceUnderItsUserAnswersOperators(t *testing.T) {
 	}
 }
 
+// Under each of the users nothing is missed that its program needs.
+func TestTheUsersLackNothing(t *testing.T) {
+	t.Parallel()
+	srv := withUsers(t, events.AccessOptions{})
+	for _, user := range programs {
+		found := inspect(t, events.Config{URL: srv.URL, User: user, Password: user, InboxPrefix: events.InboxPrefix(user)})
+		if len(found.Denied) > 0 || !found.Missing {
+			t.Errorf("%s: %+v", user, found)
+		}
+	}
+}
+
 // Before it removes old days the backup sees who works on which.
 func TestTheBackupsUserSeesWhoIsAtWork(t *testing.T) {
 	t.Parallel()
