@@ -35,6 +35,10 @@ func announce(t *testing.T, bus *events.Bus, name string) {
 	if err := bus.Announce(events.Announcement{Name: name, Version: "1b2c3d-modified", About: "about " + name, Database: "sensu_db"}); err != nil {
 		t.Fatal(err)
 	}
+	// An answer of the server: it has taken the subscriptions before that.
+	if err := bus.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAServiceSaysWhatItIsDoing(t *testing.T) {
