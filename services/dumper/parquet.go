@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// groupBytes is about how much of the server's answer goes into one row
-	// group, which is held in memory until it is complete.
+	// groupBytes is about how much goes into one row group, which is held in
+	// memory until it is complete: the server's text, and valueBytes for what the
+	// library keeps with each value.
 	groupBytes = 4 << 20
+	valueBytes = 12
 	// batchRows and batchBytes bound what is handed to the library at a time.
 	batchRows  = 256
 	batchBytes = 256 << 10
@@ -132,7 +134,7 @@ func (e *parquetEncoder) record(values [][]byte) error {
 			level = 0 // the time is never missing
 		}
 		row[at] = value.Level(0, level, at)
-		e.bytes += len(v)
+		e.bytes += len(v) + valueBytes
 	}
 	e.rows[e.count] = row
 	if e.count++; e.count < batchRows && len(e.text) < batchBytes {
