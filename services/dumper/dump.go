@@ -60,7 +60,7 @@ func (p *dumper) dump(ctx context.Context, t task) (*pb.DumpCompleted, error) {
 		return nil, err
 	}
 	out.FinishedAt = timestamppb.New(p.now())
-	p.log.Info().Str("day", out.GetDay()).Str("measurement", t.measurement).Int64("records", out.GetRecords()).
+	p.log.Info().Str("day", out.GetDay()).Str("measurement", t.measurement).Str("format", p.cfg.Format).Int64("records", out.GetRecords()).
 		Int64("bytes", out.GetBytes()).Bool("complete", out.GetComplete()).Dur("duration", p.now().Sub(begin)).Msg("dump done")
 	return out, nil
 }

@@ -73,6 +73,6 @@ func (p *dumper) serve(ctx context.Context, bus *events.Bus) error {
 		})
 	})
 	p.log.Info().Str("database", p.cfg.Database).Str("intermediary", p.cfg.URL).
-		Strs("measurements", p.cfg.Measurements).Msg("waiting for events")
+		Strs("measurements", p.cfg.Measurements).Str("format", p.cfg.Format).Msg("waiting for events")
 	return g.Wait()
 }
