@@ -77,7 +77,7 @@ func newSite(t *testing.T, prefix string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := bus.Close(context.Background()); err != nil {
+		if err := bus.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
@@ -199,7 +199,7 @@ func TestTheScriptRunsItsCommandUntilItEndsWell(t *testing.T) {
 	s.start(t, env, "./on-dump.sh", place, "bash", "-c", command, dir)
 	awaitText(t, place, "5\n")
 	var days []string
-	for _, text := range strings.Split(strings.TrimSpace(awaitLines(t, file, 4)), "\n") {
+	for text := range strings.SplitSeq(strings.TrimSpace(awaitLines(t, file, 4)), "\n") {
 		e, err := events.Decode(events.DumpCompleted, []byte(text))
 		if err != nil {
 			t.Fatal(err)
@@ -247,12 +247,14 @@ func TestTheNATSCommandShowsTheServices(t *testing.T) {
 	at, goOn := make(chan struct{}), make(chan struct{})
 	consumed := make(chan error, 1)
 	go func() {
-		consumed <- s.bus.Consume(ctx, events.Consumer{Durable: "dumper", Subjects: []string{events.DumpRequested}, Deliver: events.DeliverLast,
+		consumed <- s.bus.Consume(ctx, events.Consumer{
+			Durable: "dumper", Subjects: []string{events.DumpRequested}, Deliver: events.DeliverLast,
 			Handler: func(context.Context, *events.Delivery) ([]proto.Message, error) {
 				close(at)
 				<-goOn
 				return nil, nil
-			}})
+			},
+		})
 	}()
 	if _, err := s.bus.Publish(t.Context(), events.DumpRequested, &pb.DumpRequested{Measurement: "cpu", From: "2016-06-01"}, ""); err != nil {
 		t.Fatal(err)

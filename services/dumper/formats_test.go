@@ -22,9 +22,14 @@ import (
 // odd is a table with names and values of every kind that has bitten somebody.
 func odd() (table []influx.Column, rows []func(*document) error) {
 	table = []influx.Column{
-		{Name: "time", Type: influx.TypeTime}, {Name: "a,b.c", Type: influx.TypeTag}, {Name: `say "hi"`, Type: influx.TypeString},
-		{Name: "n", Type: influx.TypeInteger}, {Name: "f", Type: influx.TypeFloat}, {Name: "ok", Type: influx.TypeBoolean},
-		{Name: "mixed", Type: typeMixed}, {Name: "größe\n", Type: influx.TypeFloat},
+		{Name: "time", Type: influx.TypeTime},
+		{Name: "a,b.c", Type: influx.TypeTag},
+		{Name: `say "hi"`, Type: influx.TypeString},
+		{Name: "n", Type: influx.TypeInteger},
+		{Name: "f", Type: influx.TypeFloat},
+		{Name: "ok", Type: influx.TypeBoolean},
+		{Name: "mixed", Type: typeMixed},
+		{Name: "größe\n", Type: influx.TypeFloat},
 	}
 	names := make([]string, len(table))
 	for i, c := range table {

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	// As many at a time as NIGHTSHARD_DUMP_PARALLEL has by default.
 	var g errgroup.Group
 	for range 2 {
-		g.Go(func() error { return longDump(night.Format(*format), 1_000_000) })
+		g.Go(func() error { return longDump(night.Format(*format), 400_000) })
 	}
 	if err := g.Wait(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,11 +49,15 @@ func TestMain(m *testing.M) {
 }
 
 // longDump writes records with tags, numbers and texts that do not repeat: some
-// 250 MB of JSON.
+// 50 MB of JSON, many row groups of Parquet.
 func longDump(f night.Format, records int) error {
 	table := []influx.Column{
-		{Name: "time", Type: influx.TypeTime}, {Name: "host", Type: influx.TypeTag}, {Name: "id", Type: influx.TypeTag},
-		{Name: "idle", Type: influx.TypeFloat}, {Name: "n", Type: influx.TypeInteger}, {Name: "text", Type: influx.TypeString},
+		{Name: "time", Type: influx.TypeTime},
+		{Name: "host", Type: influx.TypeTag},
+		{Name: "id", Type: influx.TypeTag},
+		{Name: "idle", Type: influx.TypeFloat},
+		{Name: "n", Type: influx.TypeInteger},
+		{Name: "text", Type: influx.TypeString},
 	}
 	names := []string{"time", "host", "id", "idle", "n", "text"}
 	doc := &document{format: f, table: table, report: func(int64) {}}
@@ -75,9 +79,9 @@ func longDump(f night.Format, records int) error {
 	return doc.end()
 }
 
-func TestEveryFormatNeedsBoundedMemory(t *testing.T) {
+func TestALongDumpNeedsBoundedMemory(t *testing.T) {
 	t.Parallel()
-	for _, f := range night.Formats() {
+	for _, f := range []night.Format{night.JSON, night.CSVGz, night.Parquet} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-long-dump", string(f))

@@ -149,13 +149,13 @@ func (e *parquetEncoder) value(typ string, raw []byte) (parquet.Value, error) {
 	switch typ {
 	case influx.TypeInteger:
 		n, err := strconv.ParseInt(string(raw), 10, 64)
-		return parquet.Int64Value(n), err //nolint:wrapcheck // record names the column
+		return parquet.Int64Value(n), err
 	case influx.TypeFloat:
 		f, err := strconv.ParseFloat(string(raw), 64)
-		return parquet.DoubleValue(f), err //nolint:wrapcheck // record names the column
+		return parquet.DoubleValue(f), err
 	case influx.TypeBoolean:
 		b, err := strconv.ParseBool(string(raw))
-		return parquet.BooleanValue(b), err //nolint:wrapcheck // record names the column
+		return parquet.BooleanValue(b), err
 	}
 	text, err := plainText(raw)
 	if err != nil {
@@ -163,7 +163,7 @@ func (e *parquetEncoder) value(typ string, raw []byte) (parquet.Value, error) {
 	}
 	if typ == influx.TypeTime {
 		at, err := time.Parse(time.RFC3339Nano, string(text))
-		return parquet.Int64Value(at.UnixNano()), err //nolint:wrapcheck // record names the column
+		return parquet.Int64Value(at.UnixNano()), err
 	}
 	// raw goes with the next record, the batch stays.
 	begin := len(e.text)
