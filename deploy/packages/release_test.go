@@ -215,20 +215,28 @@ func (r release) rpm(t *testing.T) {
 	}
 }
 
-// allowed are the licences that may be linked into an Apache-2.0 program without
-// a further thought.
-func allowed() []string {
-	return []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "Unlicense"}
+// grants are what the licences say that may be linked into an Apache-2.0 program
+// without a further thought: Apache-2.0, MIT, BSD, ISC, Unlicense.
+func grants() []string {
+	return []string{
+		"Apache License Version 2.0",
+		"Permission is hereby granted, free of charge, to any person obtaining a copy",
+		"Redistribution and use in source and binary forms, with or without modification, are permitted",
+		"Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted",
+		"This is free and unencumbered software released into the public domain",
+	}
 }
 
-// judged are modules whose licence the tool does not recognise, with what a
-// person read in them.
-func judged() map[string]string {
-	return map[string]string{"github.com/cenkalti/backoff/v5": "MIT"}
+// reservations are in licences that a person has to judge first.
+func reservations() []string {
+	return []string{
+		"general public license", "mozilla public license", "eclipse public license", "common development and distribution",
+		"commons clause", "business source license", "server side public license", "polyform",
+	}
 }
 
-// licences are those of all modules that are linked in, and their texts are with
-// the programs.
+// licences of all modules that are linked in are with the programs, and such
+// that they may be linked in.
 func (r release) licences(t *testing.T) {
 	dir := t.TempDir()
 	command(t, dir, "dpkg-deb", "--extract", r.path("nightshard_1.2.3~rc.1_amd64.deb"), dir)
@@ -238,24 +246,39 @@ func (r release) licences(t *testing.T) {
 			t.Errorf("%s: version %q, %d components", program, bill.Metadata.Component.Version, len(bill.Components))
 		}
 		for _, c := range bill.Components {
-			found := c.licences()
-			if judged()[c.Name] != "" {
-				found = []string{judged()[c.Name]}
-			}
-			if len(found) == 0 || slices.ContainsFunc(found, func(id string) bool { return !slices.Contains(allowed(), id) }) {
-				t.Errorf("%s is linked into %s with the licence %q: decide, then add it to the list", c.Name, program, found)
-			}
-			texts, err := filepath.Glob(filepath.Join(dir, "usr/share/doc/nightshard/third-party", c.Name, "*"))
-			if err != nil || !slices.ContainsFunc(texts, isFile) {
-				t.Errorf("the licence of %s is not in the package: %v", c.Name, err)
+			if !maybeLinked(t, filepath.Join(dir, "usr/share/doc/nightshard/third-party", c.Name)) {
+				t.Errorf("%s is linked into %s: its licence is missing, or a person has to judge it", c.Name, program)
 			}
 		}
 	}
 }
 
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Size() > 0
+// maybeLinked reads the texts of a module's licence: at least one has to be
+// there, with a grant that we know, and none may have a reservation.
+func maybeLinked(t *testing.T, dir string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := false
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil || info.IsDir() {
+			continue // another module below this one's path
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(strings.Fields(string(data)), " ")
+		has := func(phrase string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(phrase)) }
+		if slices.ContainsFunc(reservations(), has) {
+			return false
+		}
+		granted = granted || slices.ContainsFunc(grants(), has)
+	}
+	return granted
 }
 
 // bill is a bill of materials in CycloneDX's JSON.
@@ -264,22 +287,7 @@ type bill struct {
 	Components []component
 }
 
-type component struct {
-	Name, Version string
-	Evidence      struct {
-		Licenses []struct {
-			License struct{ ID, Name string }
-		}
-	}
-}
-
-func (c component) licences() []string {
-	var ids []string
-	for _, l := range c.Evidence.Licenses {
-		ids = append(ids, l.License.ID+l.License.Name)
-	}
-	return ids
-}
+type component struct{ Name, Version string }
 
 func readBill(t *testing.T, file string) bill {
 	t.Helper()
