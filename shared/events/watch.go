@@ -11,6 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// watchHeartbeat is how often the server of a watcher shows that it is there.
+const watchHeartbeat = 5 * time.Second
+
 // Event is one event as the stream keeps it.
 type Event struct {
 	// Seq is its sequence number in the stream.
@@ -131,6 +134,10 @@ func (e *Event) decode() {
 func (b *Bus) ordered(start Start, subjects ...string) jetstream.OrderedConsumerConfig {
 	cfg := jetstream.OrderedConsumerConfig{
 		FilterSubjects: b.fullSubjects(subjects), DeliverPolicy: start.policy, OptStartSeq: start.seq,
+		// The client would try again for ever under one name. If a server of a
+		// cluster is lost, and the name was given to it, that lasts until it is
+		// back. Watch begins anew, under another name.
+		MaxResetAttempts: 1,
 	}
 	if start.policy == jetstream.DeliverByStartTimePolicy {
 		cfg.OptStartTime = &start.time
@@ -154,7 +161,7 @@ func (b *Bus) walk(ctx context.Context, cfg jetstream.OrderedConsumerConfig, unt
 	if untilEnd && info.NumPending == 0 {
 		return next, nil
 	}
-	messages, err := cons.Messages()
+	messages, err := cons.Messages(jetstream.PullHeartbeat(watchHeartbeat))
 	if err != nil {
 		return next, fmt.Errorf("read stream %s: %w", b.stream, err)
 	}
