@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,40 @@ type chapter struct {
 }
 
 var houseMark = regexp.MustCompile(`^<!-- house: ([a-z ]+) -->$`)
+
+// dayToDay are the commands of the README's part of that name, without what only
+// watches for ever.
+func dayToDay(t *testing.T, readme string) chapter {
+	t.Helper()
+	_, part, ok := strings.Cut(readme, "\n## Day to day\n")
+	part, _, end := strings.Cut(part, "\n## ")
+	if !ok || !end {
+		t.Fatal("the README has no part on day to day")
+	}
+	c := chapter{house: "a good night"}
+	for line := range strings.SplitSeq(part, "\n") {
+		code, ok := strings.CutPrefix(line, "    ")
+		command, _, _ := strings.Cut(code, "  #")
+		if strings.HasSuffix(strings.TrimSpace(command), " doctor") {
+			command = strings.TrimSpace(command) + " || test $? = 1" // the days of this house are years old
+		}
+		if ok && !strings.HasSuffix(strings.TrimSpace(command), " watch") && !strings.HasPrefix(command, "nats sub ") {
+			c.examples = append(c.examples, example{command: strings.TrimSpace(command)})
+		}
+	}
+	return c
+}
+
+func TestTheCommandsOfTheREADMEWork(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../README.md")
+	must(t, err)
+	c := dayToDay(t, string(data))
+	if len(c.examples) < 12 {
+		t.Fatalf("%d commands", len(c.examples))
+	}
+	c.run(t, documentHouse(t, c.house))
+}
 
 // chapters reads a document.
 func chapters(t *testing.T, text string) []chapter {
@@ -123,6 +158,11 @@ func (s *chapter) run(t *testing.T, h *house) {
 	}
 	for name, path := range tools {
 		must(t, os.Symlink(path, filepath.Join(bin, name)))
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "bin"), 0o700)) // where the README builds it
+	must(t, os.Symlink(tools["nightshard"], filepath.Join(dir, "bin", "nightshard")))
+	if slices.ContainsFunc(s.examples, func(e example) bool { return strings.HasPrefix(e.command, "nats ") }) {
+		run(t, ".", nil, "go", "build", "-modfile=../tools/go.mod", "-o", filepath.Join(bin, "nats"), "github.com/nats-io/natscli/nats")
 	}
 	env := maps.Clone(h.swift)
 	maps.Copy(env, map[string]string{
