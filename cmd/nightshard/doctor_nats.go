@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"nightshard/shared/events"
+	"nightshard/shared/night"
 )
 
 // doctorLook is the time between two looks at the durables.
@@ -78,7 +79,11 @@ func (d *doctor) durables(f *findings, found *events.Inspection) {
 	d.atWork(f, at, "backup", "services/backup", "nobody takes backup.requested: there is no backup")
 	d.atWork(f, at, "restore", "services/restore", "nobody restores the day: it is not proved, and there are no dumps")
 	named := map[string]bool{}
-	for _, m := range measurementsOf(d.vars["NIGHTSHARD_MEASUREMENTS"]) {
+	names, err := night.ParseMeasurements(d.vars["NIGHTSHARD_MEASUREMENTS"])
+	if err != nil {
+		names = nil // missing or wrong: a finding on the settings
+	}
+	for _, m := range names {
 		durable := dumperPrefix + events.Slug(m)
 		named[durable] = true
 		d.atWork(f, at, durable, "services/dumper for "+m, "there is no dump of "+m)

@@ -95,14 +95,11 @@ func oneOf(words ...string) func(string) error {
 }
 
 func measurements(text string) error {
-	names := measurementsOf(text)
-	if len(names) == 0 || slices.Contains(names, "") {
-		return errors.New("want names separated by commas, or a JSON array of them")
+	names, err := night.ParseMeasurements(text)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller names the setting
 	}
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("%q is named twice", name)
-		}
+	for _, name := range names {
 		if _, err := night.DumpObject(night.DayOf(time.Unix(0, 0), time.UTC), name); err != nil {
 			return err //nolint:wrapcheck // it names the measurement
 		}

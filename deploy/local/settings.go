@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightshard/shared/night"
 	"nightshard/shared/objstore/swift"
 	"nightshard/shared/service"
 	"nightshard/shared/trust"
@@ -75,8 +75,10 @@ func readSettings(env map[string]string) (settings, error) {
 	default:
 		set.database = sampleDatabase
 	}
-	if set.measurements, err = parseNames(env["NIGHTSHARD_MEASUREMENTS"]); err != nil {
-		problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
+	if text := strings.TrimSpace(env["NIGHTSHARD_MEASUREMENTS"]); text != "" {
+		if set.measurements, err = night.ParseMeasurements(text); err != nil {
+			problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
+		}
 	}
 	if set.production == nil && len(set.measurements) == 0 {
 		set.measurements = []string{"cpu", "memory", "disk"}
@@ -156,54 +158,4 @@ func ownSwift(env map[string]string) (map[string]string, error) {
 		return nil, err //nolint:wrapcheck // it names the settings
 	}
 	return login, nil
-}
-
-// parseNames reads a list as the dumper does: a JSON array, or names between
-// commas, with `\` before a comma or a backslash inside a name.
-func parseNames(text string) ([]string, error) {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, nil
-	}
-	var names []string
-	if strings.HasPrefix(text, "[") {
-		if err := json.Unmarshal([]byte(text), &names); err != nil {
-			return nil, fmt.Errorf("read JSON array: %w", err)
-		}
-	} else {
-		names = splitNames(text)
-	}
-	if len(names) == 0 || slices.Contains(names, "") {
-		return nil, errors.New("an empty name: remove the comma too many")
-	}
-	return names, nil
-}
-
-func splitNames(text string) []string {
-	names := []string{""}
-	escaped := false
-	for _, r := range text {
-		last := &names[len(names)-1]
-		switch {
-		case escaped && r != ',' && r != '\\':
-			*last += `\` + string(r)
-			escaped = false
-		case escaped:
-			*last += string(r)
-			escaped = false
-		case r == '\\':
-			escaped = true
-		case r == ',':
-			names = append(names, "")
-		default:
-			*last += string(r)
-		}
-	}
-	if escaped {
-		names[len(names)-1] += `\`
-	}
-	for i := range names {
-		names[i] = strings.TrimSpace(names[i])
-	}
-	return names
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,19 +107,6 @@ func TestTheReadersOwnInfluxdIsTakenOnlyIn18(t *testing.T) {
 		}
 		if got := isInflux18(t.Context(), path); got != want {
 			t.Errorf("%s: %v", said, got)
-		}
-	}
-}
-
-func TestNamesAreReadAsTheDumperReadsThem(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"cpu": `["cpu"]`, "cpu, disk io": `["cpu","disk io"]`, `a\,b,c`: `["a,b","c"]`, `a\\,b`: `["a\\","b"]`, `C:\x`: `["C:\\x"]`, `["a,b"]`: `["a,b"]`,
-	} {
-		names, err := parseNames(text)
-		got, jsonErr := json.Marshal(names)
-		if err != nil || jsonErr != nil || string(got) != want {
-			t.Errorf("%s: %s, %v", text, got, err)
 		}
 	}
 }
