@@ -24,7 +24,7 @@ const dumpsExamples = `  nightshard dumps 2016-06-01 .
   nightshard dumps 2016-06 june/
   nightshard dumps 2016-06-01..2016-06-15 june/ --measurement cpu --measurement mem
   nightshard dumps 2016-06 june/ --merge
-  nightshard dumps 2016-06 june/ --format parquet
+  nightshard dumps 2016-06 june/ --format json
   nightshard dumps '2016-*-01' firsts/ --json | jq -r '.files[].file'`
 
 // dumpMode is that of dumps: analysts read them.

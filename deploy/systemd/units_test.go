@@ -49,7 +49,7 @@ func TestUnitsDifferOnlyInWhatIsTheirOwn(t *testing.T) {
 			line = strings.ReplaceAll(line, names()[name], "PEER")
 			line = strings.ReplaceAll(line, strings.ToUpper(names()[name]), "PEER")
 			own := strings.HasPrefix(line, "#") || strings.HasPrefix(line, "Description=") ||
-				strings.HasPrefix(line, "CacheDirectory=") || strings.HasPrefix(line, "Environment=NIGHTSHARD_SPOOL_DIR=")
+				strings.Contains(line, "heartbeat_url") || strings.HasPrefix(line, "CacheDirectory=") || strings.HasPrefix(line, "Environment=NIGHTSHARD_SPOOL_DIR=")
 			if line != "" && !own {
 				lines = append(lines, line)
 			}
