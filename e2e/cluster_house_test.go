@@ -29,9 +29,11 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{chain: &chain{}, servers: testbed.NewNATSCluster(t)}
 	h := buildAt(t, testbed.InfluxOptions{}, testbed.InfluxOptions{}, service.NATS{URL: c.servers.URL}, 3)
-	// Without a leader an attempt fails within seconds, and an election takes up
-	// to nine of them: the five attempts must not be over by then.
-	c.mill = newMillIn(t, h, "NIGHTSHARD_ACK_WAIT="+chainAckWait.String(), "NIGHTSHARD_RETRY_WAIT=1s")
+	// An election takes up to nine seconds. The acknowledgement time is shorter,
+	// so that work is lost by it, and longer than a slow machine is silent. An
+	// attempt without a leader fails within seconds: the waits between the five
+	// attempts must be longer than an election.
+	c.mill = newMillIn(t, h, "NIGHTSHARD_ACK_WAIT=5s", "NIGHTSHARD_RETRY_WAIT=1s")
 	return c
 }
 
