@@ -81,6 +81,7 @@ Exit codes: 0 done, 1 failed, 2 misused.`,
 		SilenceUsage:  true,
 	}
 	root.PersistentFlags().BoolVar(&a.asJSON, "json", false, "print JSON")
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.requestCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.restoreFilesCommand(), a.dumpsCommand(), a.statusCommand(), a.watchCommand(), a.doctorCommand(), a.pruneCommand(), a.versionCommand())
 	return root
 }

@@ -85,7 +85,7 @@ What is not set here is not known here, and said so: level unknown.
 
 Exit code 0: no problem, perhaps warnings; 1: at least one problem.`,
 		Example: doctorExamples,
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE:    a.does(func(ctx context.Context, _ []string) error { return a.doctor(ctx) }),
 	}
 }

@@ -41,7 +41,7 @@ type dumpsOptions struct {
 // check reads the flags that can be wrong.
 func (o *dumpsOptions) check(format string) error {
 	if o.parallel < 1 {
-		return misuse("--parallel wants a number above zero")
+		return misuse("--parallel is %d, want a number above zero", o.parallel)
 	}
 	if format == "" {
 		return nil
@@ -110,7 +110,7 @@ order of the days. That is for dumps as JSON alone.
 Days without a dump are named; they are no error, since a measurement without
 a record on a day has no dump. No dump at all in the span is one.`,
 		Example: dumpsExamples,
-		Args:    cobra.ExactArgs(2),
+		Args:    wants("SPAN", "DIR"),
 
 		ValidArgsFunction: a.completeSpan(),
 		RunE: a.does(func(ctx context.Context, args []string) error {

@@ -70,7 +70,7 @@ func (a *app) openSwift(ctx context.Context) (objstore.Account, string, error) {
 	defer cancel()
 	inner, err := swift.Open(ctx, cfg)
 	if err != nil {
-		return nil, "", fmt.Errorf("open Swift: %w: check that it runs and that ST_* or OS_* name it", err)
+		return nil, "", fmt.Errorf("open Swift: %w", connect.Advised(err))
 	}
 	policy := retry.Policy{Attempts: 4, GiveUpAfter: 30 * time.Second, OnRetry: func(op, name string, err error, _ time.Duration) {
 		a.errs.printf("nightshard: Swift is asked again to %s %s: %v\n", op, name, err)

@@ -28,10 +28,10 @@ size and MD5), DAMAGED (not so: nightshard verify says more), unfinished (a run
 is under way or was cut off), old script's (archives without a manifest), no
 backup (none at all), missing (no container between two others).`,
 		Example: listExamples,
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE: a.does(func(ctx context.Context, _ []string) error {
 			if last < 0 {
-				return misuse("--last wants a number above zero")
+				return misuse("--last is %d, want a number above zero", last)
 			}
 			return a.list(ctx, last)
 		}),

@@ -63,7 +63,7 @@ or NIGHTSHARD_KEEP_OLD=false says that the rules are for them too).
 A removal that was cut off is finished by the next call. On a terminal the
 command asks first; elsewhere it wants --yes.`,
 		Example: pruneExamples,
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE:    a.does(func(ctx context.Context, _ []string) error { return a.prune(ctx, opts) }),
 	}
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be removed, and remove nothing")

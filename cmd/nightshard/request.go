@@ -35,7 +35,7 @@ func (f *requestFlags) add(cmd *cobra.Command) {
 
 func (f *requestFlags) check() error {
 	if f.timeout < 0 || (f.timeout > 0 && !f.follow) {
-		return misuse("--timeout needs --follow and a time above zero")
+		return misuse("--timeout is %s: it needs --follow and a time above zero, such as 2h", f.timeout)
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (a *app) requestCommand() *cobra.Command {
 		Example: requestExamples,
 		Args:    cobra.NoArgs,
 		RunE: a.does(func(context.Context, []string) error {
-			return misuse("say what to request: backup, restore or dump")
+			return misuse("say what to request: nightshard request backup, restore or dump")
 		}),
 	}
 	cmd.AddCommand(a.requestBackup(), a.requestRestore(), a.requestDump())
@@ -63,7 +63,7 @@ func (a *app) requestBackup() *cobra.Command {
 		Short: "Ask for a backup; a restore and the dumps follow it",
 		Example: `  nightshard request backup --follow
   nightshard request backup --day 2016-06-01 --force --reason "disk replaced"`,
-		Args: cobra.NoArgs,
+		Args: wants(),
 		RunE: a.does(func(ctx context.Context, _ []string) error {
 			return a.request(ctx, flags, func(c service.Common) (wish, error) {
 				msg.Day, msg.Database = day, c.Database
@@ -92,7 +92,7 @@ wrong with it.`,
 		Example: `  nightshard request restore 2016-06-01 --follow
   nightshard request restore newest --follow
   nightshard request restore 2016-06-01 --force`,
-		Args: cobra.ExactArgs(1),
+		Args: wants("DAY or newest"),
 
 		ValidArgsFunction: a.completeDay(false, newestDay),
 
@@ -120,7 +120,7 @@ func (a *app) requestDump() *cobra.Command {
 		Use:     "dump --measurement NAME --from DAY",
 		Short:   "Ask for dumps of what the intermediary holds now",
 		Example: `  nightshard request dump --measurement cpu --from 2016-06-01 --to 2016-06-15 --follow`,
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE: a.does(func(ctx context.Context, _ []string) error {
 			return a.request(ctx, flags, func(c service.Common) (wish, error) {
 				msg.Database = c.Database
@@ -147,21 +147,21 @@ func (a *app) checkDay(c service.Common, text string, mayBeEmpty bool) error {
 		return misuse("%w", err)
 	}
 	if today := night.DayOf(a.now(), c.Location()); today.Before(day) {
-		return misuse("day %s has not come yet, today is %s in %s (NIGHTSHARD_TIMEZONE)", day, today, c.Location())
+		return misuse("day %s has not come yet, today is %s in %s (NIGHTSHARD_TIMEZONE): ask for a day up to today", day, today, c.Location())
 	}
 	return nil
 }
 
 func (a *app) checkDump(c service.Common, msg *pb.DumpRequested) error {
 	if msg.GetMeasurement() == "" || msg.GetFrom() == "" {
-		return misuse("--measurement and --from are required")
+		return misuse("--measurement is %q and --from is %q: both are required, such as --measurement cpu --from 2016-06-01", msg.GetMeasurement(), msg.GetFrom())
 	}
 	if err := errors.Join(a.checkDay(c, msg.GetFrom(), false), a.checkDay(c, msg.GetTo(), true)); err != nil {
 		return err
 	}
 	// Days of this form sort as text.
 	if msg.GetTo() != "" && msg.GetTo() < msg.GetFrom() {
-		return misuse("--to %s is before --from %s", msg.GetTo(), msg.GetFrom())
+		return misuse("--to %s is before --from %s: give the earlier day as --from", msg.GetTo(), msg.GetFrom())
 	}
 	return nil
 }

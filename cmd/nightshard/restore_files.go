@@ -59,7 +59,7 @@ ends in 0) are given the form that it puts right.
 It prints the command that restores them. For a restore into a running server
 see nightshard request restore.`,
 		Example: restoreFilesExamples,
-		Args:    cobra.ExactArgs(2),
+		Args:    wants("DAY", "DIR"),
 
 		ValidArgsFunction: a.completeDay(true),
 		RunE: a.does(func(ctx context.Context, args []string) error {
@@ -68,7 +68,7 @@ see nightshard request restore.`,
 				return misuse("%w", err)
 			}
 			if parallel < 1 {
-				return misuse("--parallel wants a number above zero")
+				return misuse("--parallel is %d, want a number above zero", parallel)
 			}
 			return a.restoreFiles(ctx, day, args[1], parallel)
 		}),

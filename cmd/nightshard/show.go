@@ -76,7 +76,7 @@ func (a *app) showCommand() *cobra.Command {
 		Use:     "show DAY",
 		Short:   "All about one day: manifest, shards, counts, drill, dumps",
 		Example: showExamples,
-		Args:    cobra.ExactArgs(1),
+		Args:    wants("DAY"),
 
 		ValidArgsFunction: a.completeDay(false),
 		RunE: a.does(func(ctx context.Context, args []string) error {

@@ -87,7 +87,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:     "status",
 		Short:   "Who is at work, what happened last, the newest day",
 		Example: "  nightshard status\n  nightshard status --json | jq -r .swift.newest.day",
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE: a.does(func(ctx context.Context, _ []string) error {
 			c, err := a.settings()
 			if err != nil {

@@ -51,7 +51,7 @@ up, is no damage among all.
 
 Exit code 0: good; 1: damaged, or Swift could not be asked.`,
 		Example: verifyExamples,
-		Args:    cobra.ExactArgs(1),
+		Args:    wants("DAY or all"),
 
 		ValidArgsFunction: a.completeDay(false, allDays),
 		RunE: a.does(func(ctx context.Context, args []string) error {

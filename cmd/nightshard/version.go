@@ -20,7 +20,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "What this command was built from",
-		Args:  cobra.NoArgs,
+		Args:  wants(),
 		RunE: a.does(func(context.Context, []string) error {
 			v := versionReport{Build: service.ThisBuild(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 			if a.asJSON {

@@ -32,10 +32,10 @@ func (a *app) watchCommand() *cobra.Command {
 completed and what failed, a line each, and now and then how far the work is.
 Restarts of NATS are waited out; no event is missed.`,
 		Example: watchExamples,
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE: a.does(func(ctx context.Context, _ []string) error {
 			if since < 0 {
-				return misuse("--since wants a time above zero, such as 24h")
+				return misuse("--since is %s, want a time above zero, such as 24h", since)
 			}
 			return a.watch(ctx, since, onlyFailed)
 		}),

@@ -48,6 +48,10 @@ func (c *config) Problems() []string {
 	if _, err := parseSchedule(c.Schedule); err != nil {
 		problems = append(problems, err.Error())
 	}
+	problems = append(problems, service.Address("NIGHTSHARD_PRODUCTION_URL", c.URL)...)
+	problems = append(problems, service.HostPort("NIGHTSHARD_PRODUCTION_SNAPSHOT", c.Snapshot, "influx-1:8088")...)
+	problems = append(problems, service.HostPort("NIGHTSHARD_LISTEN", c.Listen, "127.0.0.1:9421")...)
+	problems = append(problems, service.NotNegative("NIGHTSHARD_COUNT_PAUSE", c.CountPause)...)
 	problems = append(problems, c.tls().Problems(c.URL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),

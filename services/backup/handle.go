@@ -82,7 +82,7 @@ func (b *backup) accept(d *events.Delivery) (*job, error) {
 		return nil, events.Permanent(fmt.Errorf("take %s: it is no request for a backup", d.Subject))
 	}
 	if db := req.GetDatabase(); db != "" && db != b.cfg.Database {
-		return nil, events.Permanent(fmt.Errorf("take request: unknown database %q; this service backs up %q", db, b.cfg.Database))
+		return nil, events.Permanent(fmt.Errorf("take request: unknown database %q; this service backs up %q: ask for that, or leave the database out", db, b.cfg.Database))
 	}
 	// By the time of the request, so that a redelivery after midnight means the
 	// same day.
@@ -90,11 +90,11 @@ func (b *backup) accept(d *events.Delivery) (*job, error) {
 	if text := req.GetDay(); text != "" {
 		var err error
 		if day, err = night.ParseDay(text); err != nil {
-			return nil, events.Permanent(err)
+			return nil, events.Permanent(fmt.Errorf("take request: %w", err))
 		}
 	}
 	if today := night.DayOf(b.now(), b.loc); today.Before(day) {
-		return nil, events.Permanent(fmt.Errorf("take request: day %s has not come yet, today is %s in %s", day, today, b.loc))
+		return nil, events.Permanent(fmt.Errorf("take request: day %s has not come yet, today is %s in %s; ask for a day up to today", day, today, b.loc))
 	}
 	return &job{
 		id: d.ID, day: day, force: req.GetForce(), started: b.now().UTC(),

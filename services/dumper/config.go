@@ -37,6 +37,8 @@ func (c *config) Problems() []string {
 			problems = append(problems, fmt.Sprintf("NIGHTSHARD_MEASUREMENTS: %v", err))
 		}
 	}
+	problems = append(problems, service.Address("NIGHTSHARD_INTERMEDIARY_URL", c.URL)...)
+	problems = append(problems, service.HostPort("NIGHTSHARD_LISTEN", c.Listen, "127.0.0.1:9423")...)
 	problems = append(problems, c.tls().Problems(c.URL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_DUMP_RECORDS": int64(c.Records), "NIGHTSHARD_DUMP_PARALLEL": int64(c.Parallel),

@@ -59,7 +59,7 @@ func (p *dumper) onRestore(measurement string) events.Handler {
 			return nil, events.Permanent(events.Step("accept", err))
 		}
 		if db := in.GetDatabase(); db != p.cfg.Database {
-			return nil, events.Permanent(events.Step("accept", fmt.Errorf("take %s: unknown database %q; this service dumps %q", d.Subject, db, p.cfg.Database)))
+			return nil, events.Permanent(events.Step("accept", fmt.Errorf("take %s: unknown database %q; this service dumps %q: restore and dump with services of one NIGHTSHARD_DATABASE", d.Subject, db, p.cfg.Database)))
 		}
 		identity, err := p.identity(ctx, in.GetRestoreId())
 		if err != nil {
@@ -106,7 +106,7 @@ func (p *dumper) span(in *pb.DumpRequested) ([]night.Day, error) {
 		return nil, errors.New("take request: it names no measurement; set \"measurement\"")
 	}
 	if db := in.GetDatabase(); db != "" && db != p.cfg.Database {
-		return nil, fmt.Errorf("take request: unknown database %q; this service dumps %q", db, p.cfg.Database)
+		return nil, fmt.Errorf("take request: unknown database %q; this service dumps %q: ask for that, or leave the database out", db, p.cfg.Database)
 	}
 	from, err := night.ParseDay(in.GetFrom())
 	if err != nil {
@@ -119,10 +119,10 @@ func (p *dumper) span(in *pb.DumpRequested) ([]night.Day, error) {
 		}
 	}
 	if to.Before(from) {
-		return nil, fmt.Errorf("take request: it ends on %s, before it begins on %s", to, from)
+		return nil, fmt.Errorf("take request: it ends on %s, before it begins on %s; give the earlier day as \"from\"", to, from)
 	}
 	if today := night.DayOf(p.now(), p.loc); today.Before(to) {
-		return nil, fmt.Errorf("take request: day %s has not come yet, today is %s in %s", to, today, p.loc)
+		return nil, fmt.Errorf("take request: day %s has not come yet, today is %s in %s; ask for days up to today", to, today, p.loc)
 	}
 	var days []night.Day
 	for day := from; !to.Before(day); day = day.Add(1) {

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -54,6 +53,13 @@ func (c *config) Problems() []string {
 		problems = append(problems, fmt.Sprintf("NIGHTSHARD_RESTORE_MODE is %q, want %s, %s or %s", c.Mode, modeOnline, modeIncremental, modeOffline))
 	}
 	problems = append(problems, service.SecretURL("NIGHTSHARD_HEARTBEAT_URL", c.HeartbeatURL)...)
+	problems = append(problems, service.Address("NIGHTSHARD_INTERMEDIARY_URL", c.URL)...)
+	problems = append(problems, service.HostPort("NIGHTSHARD_INTERMEDIARY_SNAPSHOT", c.Snapshot, "influx-2:8088")...)
+	problems = append(problems, service.HostPort("NIGHTSHARD_LISTEN", c.Listen, "127.0.0.1:9422")...)
+	problems = append(problems, service.NotNegative("NIGHTSHARD_DUMPER_WAIT", c.DumperWait)...)
+	if c.SpoolDir != "" {
+		problems = append(problems, service.Folder("NIGHTSHARD_SPOOL_DIR", c.SpoolDir, "a folder that the service may write to")...)
+	}
 	problems = append(problems, c.tls().Problems(c.URL)...)
 	return append(problems, c.Positive(map[string]int64{
 		"NIGHTSHARD_PARALLEL": int64(c.Parallel), "NIGHTSHARD_COUNT_PARALLEL": int64(c.Counters),
@@ -71,13 +77,8 @@ func (c *config) tls() trust.Settings {
 
 func (c *config) offlineProblems() []string {
 	var problems []string
-	for _, dir := range []struct{ name, path string }{
-		{"NIGHTSHARD_RESTORE_METADIR", c.MetaDir}, {"NIGHTSHARD_RESTORE_DATADIR", c.DataDir},
-	} {
-		if info, err := os.Stat(dir.path); err != nil || !info.IsDir() {
-			problems = append(problems, fmt.Sprintf("%s is %q: no such folder; offline restores write there", dir.name, dir.path))
-		}
-	}
+	problems = append(problems, service.Folder("NIGHTSHARD_RESTORE_METADIR", c.MetaDir, "the intermediary's folder of metadata, such as /var/lib/influxdb/meta: offline restores write there")...)
+	problems = append(problems, service.Folder("NIGHTSHARD_RESTORE_DATADIR", c.DataDir, "the intermediary's folder of data, such as /var/lib/influxdb/data: offline restores write there")...)
 	for _, cmd := range []struct{ name, text string }{
 		{"NIGHTSHARD_RESTORE_STOP", c.Stop}, {"NIGHTSHARD_RESTORE_START", c.Start},
 	} {

@@ -107,7 +107,7 @@ func (r *restore) accept(d *events.Delivery) (*job, error) {
 		return nil, events.Permanent(fmt.Errorf("take %s: it asks for no restore", d.Subject))
 	}
 	if database != "" && database != r.cfg.Database {
-		return nil, events.Permanent(fmt.Errorf("take %s: unknown database %q; this service restores %q", d.Subject, database, r.cfg.Database))
+		return nil, events.Permanent(fmt.Errorf("take %s: unknown database %q; this service restores %q: ask for that, or leave the database out", d.Subject, database, r.cfg.Database))
 	}
 	parsed, err := night.ParseDay(day)
 	if err != nil {

@@ -64,7 +64,7 @@ func (r *restore) source(ctx context.Context, j *job) (*source, error) {
 	}
 	if src.manifest != nil {
 		if sum := fmt.Sprintf("%x", md5.Sum(src.raw)); sum != src.manifest.Meta.MD5 { //nolint:gosec // Swift's own checksum
-			return nil, fmt.Errorf("trust metastore of %s: it has MD5 %s, the manifest says %s", j.day, sum, src.manifest.Meta.MD5)
+			return nil, fmt.Errorf("trust metastore of %s: it has MD5 %s, the manifest says %s; nightshard verify %s says what else is wrong", j.day, sum, src.manifest.Meta.MD5, j.day)
 		}
 	}
 	if src.meta, err = influx.ParseMetastore(src.raw); err != nil {
@@ -100,11 +100,11 @@ func (r *restore) fromListing(ctx context.Context, j *job, src *source) error {
 	})
 	switch {
 	case errors.Is(err, objstore.ErrNotFound):
-		return events.Permanent(fmt.Errorf("restore %s: there is no backup of that day: Swift has no container of that name", j.day))
+		return events.Permanent(fmt.Errorf("restore %s: there is no backup of that day: Swift has no container of that name; nightshard list shows the days that there are", j.day))
 	case err != nil:
 		return fmt.Errorf("list %s: %w", j.day, err)
 	case src.cutoff.IsZero():
-		return events.Permanent(fmt.Errorf("restore %s: the container has neither a manifest nor a metastore (%s)", j.day, night.MetaObject(j.day)))
+		return events.Permanent(fmt.Errorf("restore %s: the container has neither a manifest nor a metastore (%s), so it holds no backup; nightshard list shows the days that do", j.day, night.MetaObject(j.day)))
 	}
 	if lost == "" {
 		if lost, err = r.drilled(ctx, j); err != nil {

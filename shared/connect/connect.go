@@ -18,6 +18,7 @@ import (
 	"nightshard/shared/objstore/retry"
 	"nightshard/shared/objstore/swift"
 	"nightshard/shared/service"
+	"nightshard/shared/trust"
 )
 
 // patience bounds the first connection of a service: it may be started before
@@ -47,9 +48,18 @@ func Store(ctx context.Context, vars map[string]string, c service.Common, log ze
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open Swift: %w", err)
+		return nil, fmt.Errorf("open Swift: %w", Advised(err))
 	}
 	return retry.New(inner, policy), nil
+}
+
+// Advised adds what to do to the error of a Swift that cannot be opened. One that
+// refuses the login or the certificates says it itself.
+func Advised(err error) error {
+	if errors.Is(err, objstore.ErrCredentials) || trust.Is(err) {
+		return err
+	}
+	return fmt.Errorf("%w: check that it runs and that ST_* or OS_* name it", err)
 }
 
 // SwiftConfig reads Swift's settings from vars: ST_* or OS_*, the secrets of them

@@ -90,7 +90,7 @@ func (c Config) wordProblems() []string {
 		}
 	}
 	if (c.Cert == "") != (c.Key == "") {
-		wrong = append(wrong, "of NATS_CERT and NATS_KEY one is set: a client certificate and its key are needed together")
+		wrong = append(wrong, only(c.Cert, "NATS_CERT", "NATS_KEY")+": a client certificate and its key are needed together, set both")
 	}
 	if c.Password != "" && c.User == "" {
 		wrong = append(wrong, "NATS_PASSWORD is set without a user: set NATS_USER too")
@@ -102,6 +102,14 @@ func (c Config) wordProblems() []string {
 		wrong = append(wrong, err.Error())
 	}
 	return wrong
+}
+
+// only says which one of two settings is set. first is the value of the one.
+func only(first, one, other string) string {
+	if first == "" {
+		one, other = other, one
+	}
+	return one + " is set without " + other
 }
 
 // check reports every setting that cannot work.
@@ -136,7 +144,7 @@ func redact(list string) (string, error) {
 		}
 		u, err := url.Parse(one)
 		if err != nil || u.Host == "" {
-			return "", errors.New("the NATS URL in NATS_URL cannot be read: use nats://HOST:PORT, with special characters of a password percent-encoded")
+			return "", errors.New("NATS_URL: the NATS URL cannot be read: use nats://HOST:PORT, with special characters of a password percent-encoded")
 		}
 		clean = append(clean, (&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
 	}

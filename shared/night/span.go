@@ -49,7 +49,7 @@ func ParseSpan(text string) (Span, error) {
 		}
 	}
 	if !s.last.IsZero() && s.last.Before(s.first) {
-		return Span{}, fmt.Errorf("parse span %q: it ends before it begins", text)
+		return Span{}, fmt.Errorf("parse span %q: it ends before it begins, give the earlier day first", text)
 	}
 	return s, nil
 }

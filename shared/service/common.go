@@ -2,7 +2,6 @@ package service
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -60,12 +59,17 @@ func (c *Common) Location() *time.Location {
 // Positive names each of a service's own settings, and of those that all
 // services have, that must be above zero and is not.
 func (c *Common) Positive(own map[string]int64) []string {
-	all := map[string]int64{
-		"NIGHTSHARD_IDLE_TIMEOUT": int64(c.IdleTimeout), "NIGHTSHARD_WORK_TIMEOUT": int64(c.WorkTimeout),
-		"NIGHTSHARD_ACK_WAIT": int64(c.AckWait), "NIGHTSHARD_RETRY_WAIT": int64(c.RetryWait),
+	var problems []string
+	for name, d := range map[string]time.Duration{
+		"NIGHTSHARD_IDLE_TIMEOUT": c.IdleTimeout, "NIGHTSHARD_WORK_TIMEOUT": c.WorkTimeout,
+		"NIGHTSHARD_ACK_WAIT": c.AckWait, "NIGHTSHARD_RETRY_WAIT": c.RetryWait,
+	} {
+		if d <= 0 {
+			problems = append(problems, fmt.Sprintf("%s is %s, want a time above zero, such as 30s", name, d))
+		}
 	}
-	maps.Copy(all, own)
-	return Positive(all)
+	slices.Sort(problems)
+	return append(problems, Positive(own)...)
 }
 
 // Positive names each of the settings that is not above zero.
@@ -73,7 +77,7 @@ func Positive(settings map[string]int64) []string {
 	var problems []string
 	for name, n := range settings {
 		if n <= 0 {
-			problems = append(problems, name+" must be above zero")
+			problems = append(problems, fmt.Sprintf("%s is %d, want a number above zero", name, n))
 		}
 	}
 	slices.Sort(problems)

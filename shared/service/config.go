@@ -215,12 +215,25 @@ func (s setting) read() error {
 	var parse *envconfig.ParseError
 	switch {
 	case errors.As(err, &parse):
-		return fmt.Errorf("%s is %q, want %s: %s", s.name(), parse.Value, s.def.Type, s.def.Tag.Get("desc"))
+		return fmt.Errorf("%s is %q: %s; it is the %s", s.name(), parse.Value, unreadable(s.value, parse.Err), s.def.Tag.Get("desc"))
 	case err != nil:
 		return fmt.Errorf("%s is missing: set it to the %s", s.name(), s.def.Tag.Get("desc"))
 	}
 	s.value.Set(one.Elem().Field(0))
 	return nil
+}
+
+// unreadable says in an operator's words why a text is no value of v's type.
+func unreadable(v reflect.Value, err error) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "want a time with its unit, such as 90s, 5m or 2h"
+	case bool:
+		return "want true or false"
+	case int, int64:
+		return "want a whole number"
+	}
+	return err.Error() // a type of the service's own says it itself
 }
 
 // fields flattens the embedded structs of v.

@@ -69,14 +69,14 @@ func credential(env map[string]string, file string) bool {
 func secret(file string) (string, error) {
 	f, err := os.Open(file) //nolint:gosec // the operator's own setting
 	if err != nil {
-		return "", err //nolint:wrapcheck // it names the file
+		return "", reason(err)
 	}
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	switch {
 	case err != nil:
-		return "", err //nolint:wrapcheck // it names the file
+		return "", reason(err)
 	case len(data) > maxSecret:
 		return "", fmt.Errorf("it has more than %d bytes", maxSecret)
 	case text == "":

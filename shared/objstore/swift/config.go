@@ -93,7 +93,7 @@ func ConfigFromEnv(env map[string]string) (Config, error) {
 			"OS_PROJECT_NAME and the rest of an OpenStack RC file")
 	}
 	need(slices.Contains([]string{"", "public", "internal", "admin"}, c.EndpointType),
-		"OS_ENDPOINT_TYPE (or OS_INTERFACE) to public, internal or admin")
+		"OS_ENDPOINT_TYPE (or OS_INTERFACE) to public, internal or admin, "+is(c.EndpointType))
 	problems = append(problems, c.tls().Problems("")...)
 	problems = append(problems, insecure(env)...)
 	if len(problems) > 0 {
@@ -106,7 +106,7 @@ func fillV1(c *Config, env map[string]string, need func(bool, string)) {
 	c.AuthVersion = 1
 	c.AuthURL, c.User, c.Key = env["ST_AUTH"], env["ST_USER"], env["ST_KEY"]
 	need(c.AuthURL != "", "ST_AUTH (where to log in, such as http://HOST:8080/auth/v1.0)")
-	need(c.AuthURL == "" || isHTTP(c.AuthURL), "ST_AUTH to a URL that begins with http:// or https://")
+	need(c.AuthURL == "" || isHTTP(c.AuthURL), "ST_AUTH to a URL that begins with http:// or https://, "+is(c.AuthURL))
 	need(c.User != "", "ST_USER (account:user)")
 	need(c.Key != "", "ST_KEY (the key of ST_USER)")
 }
@@ -120,7 +120,7 @@ func fillOpenStack(c *Config, env map[string]string, need func(bool, string)) {
 		return
 	}
 	need(c.AuthURL != "", "OS_AUTH_URL (the identity service, such as https://HOST:5000/v3)")
-	need(c.AuthURL == "" || isHTTP(c.AuthURL), "OS_AUTH_URL to a URL that begins with http:// or https://")
+	need(c.AuthURL == "" || isHTTP(c.AuthURL), "OS_AUTH_URL to a URL that begins with http:// or https://, "+is(c.AuthURL))
 	c.AuthVersion = version(c.AuthURL, first(env, "OS_IDENTITY_API_VERSION", "ST_AUTH_VERSION"))
 	c.AuthURL = withVersion(c.AuthURL, c.AuthVersion)
 	c.User, c.UserID, c.Key = env["OS_USERNAME"], env["OS_USER_ID"], env["OS_PASSWORD"]
@@ -226,6 +226,14 @@ func endpointType(s string) string { return strings.TrimSuffix(s, "URL") }
 func isHTTP(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// is quotes the value that a setting has, unless a password may be in it.
+func is(value string) string {
+	if strings.Contains(value, "@") {
+		return "without user and password"
+	}
+	return fmt.Sprintf("it is %q", value)
 }
 
 // first gives the first of the variables that is set.
