@@ -215,7 +215,7 @@ func (s setting) read() error {
 	var parse *envconfig.ParseError
 	switch {
 	case errors.As(err, &parse):
-		return fmt.Errorf("%s is %q: %s; it is the %s", s.name(), parse.Value, unreadable(s.value, parse.Err), s.def.Tag.Get("desc"))
+		return fmt.Errorf("%s is %q: %s; it sets: %s", s.name(), parse.Value, unreadable(s.value, parse.Err), s.def.Tag.Get("desc"))
 	case err != nil:
 		return fmt.Errorf("%s is missing: set it to the %s", s.name(), s.def.Tag.Get("desc"))
 	}
