@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"nightshard/shared/trust"
@@ -173,6 +174,9 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	}
 	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
 		return fmt.Errorf("%w: %w", err, ErrStalled)
+	}
+	if setting := c.cfg.TLS.Names.URL; setting != "" && errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w: check that InfluxDB runs and that %s names it", err, setting)
 	}
 	return err
 }

@@ -113,7 +113,7 @@ func (s *Snapshot) dial(ctx context.Context) (*conn, error) {
 	d := net.Dialer{Timeout: s.cfg.DialTimeout}
 	c, err := d.DialContext(ctx, "tcp", s.cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("connect to snapshot port %s: %w", s.cfg.Addr, err)
+		return nil, fmt.Errorf("connect to snapshot port %s: %w: check that InfluxDB runs, and that the first bind-address in its configuration is one that this machine reaches", s.cfg.Addr, err)
 	}
 	return newConn(ctx, c, s.cfg.IdleTimeout), nil
 }
