@@ -58,7 +58,7 @@ func judges() map[string]func(string) error {
 		"NIGHTSHARD_TIMEZONE":   parsed(time.LoadLocation),
 		"NIGHTSHARD_SCHEDULE":   parsed(schedule),
 		"NIGHTSHARD_LOG_LEVEL":  parsed(zerolog.ParseLevel),
-		"NIGHTSHARD_LOG_FORMAT": oneOf("json", "console"), "NIGHTSHARD_RESTORE_MODE": oneOf("online", "incremental", "offline"),
+		"NIGHTSHARD_LOG_FORMAT": oneOf("json", "console", "journal"), "NIGHTSHARD_RESTORE_MODE": oneOf("online", "incremental", "offline"),
 		"NIGHTSHARD_PRODUCTION_URL": httpURL, "NIGHTSHARD_INTERMEDIARY_URL": httpURL,
 		"NIGHTSHARD_PRODUCTION_SNAPSHOT": hostPort, "NIGHTSHARD_INTERMEDIARY_SNAPSHOT": hostPort, "NIGHTSHARD_LISTEN": hostPort,
 		"NIGHTSHARD_MEASUREMENTS": measurements,
