@@ -100,7 +100,7 @@ func TestEachWrongSettingOfTheCommandSaysWhatToDo(t *testing.T) {
 			if row.args == "status" {
 				c.store = memory.New()
 			}
-			for _, entry := range strings.Fields(row.env) {
+			for entry := range strings.FieldsSeq(row.env) {
 				name, value, _ := strings.Cut(entry, "=")
 				c.env[name] = value
 			}
