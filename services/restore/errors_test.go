@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -25,14 +24,7 @@ func problemsOf(t *testing.T, env string) []string {
 // Each row is one wrong setting and the whole of what its operator reads: the
 // setting with its value, the reason, and what to do. A secret is never told.
 func TestEachWrongSettingSaysWhatToDo(t *testing.T) {
-	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "NIGHTSHARD_") || strings.HasPrefix(name, "NATS_") {
-			t.Setenv(name, "")
-			if err := os.Unsetenv(name); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	testbed.ClearSettings(t)
 	t.Setenv("NIGHTSHARD_DATABASE", "db")
 	for _, row := range []struct{ env, want string }{
 		{"NIGHTSHARD_RESTORE_MODE=fast", `NIGHTSHARD_RESTORE_MODE is "fast", want online, incremental or offline`},

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,5 +29,19 @@ func Message(t *testing.T, text string, parts ...string) {
 	}
 	if noise := regexp.MustCompile(`\b0x[0-9a-f]+|%!|&?\{\w+:|strconv\.|time\.Duration|\bint64\b|\bmain\.|<nil>|goroutine|\*\w+\.\w+`).FindString(text); noise != "" {
 		t.Errorf("%q has a programmer's %q in it", text, noise)
+	}
+}
+
+// ClearSettings takes the settings of whoever runs the tests out of the environment
+// for the time of a test, which cannot be parallel.
+func ClearSettings(t *testing.T) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "NIGHTSHARD_") || strings.HasPrefix(name, "NATS_") {
+			t.Setenv(name, "")
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
