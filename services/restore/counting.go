@@ -38,7 +38,7 @@ type counting struct {
 	known map[uint64]tally
 }
 
-// tally is what came of counting a shard that does not differ.
+// tally is what came of counting a shard.
 type tally struct {
 	compared int64 // counts
 	values   int64
@@ -81,12 +81,7 @@ func (c *counting) stands(s night.Shard) {
 
 // overlapped says that the time range of a shard holds points of another one.
 func overlapped(s night.Shard, all []night.Shard) bool {
-	for _, o := range all {
-		if o.ID != s.ID && o.RetentionPolicy == s.RetentionPolicy && o.Start.Before(s.End) && s.Start.Before(o.End) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(all, func(o night.Shard) bool { return o.ID != s.ID && overlap(o, s) })
 }
 
 // count asks once, for the measurements that the shard should hold: the server

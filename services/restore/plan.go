@@ -105,6 +105,11 @@ func newPlan(shards []night.Shard, live []influx.ShardMeta, held []intermediary.
 	return p, nil
 }
 
+// overlap says that two shards of one policy share some of their time.
+func overlap(a, b night.Shard) bool {
+	return a.RetentionPolicy == b.RetentionPolicy && a.Start.Before(b.End) && b.Start.Before(a.End)
+}
+
 // fits says that a place is one for the shard.
 func fits(at influx.ShardMeta, s night.Shard) bool {
 	return at.RetentionPolicy == s.RetentionPolicy && at.Start.Equal(s.Start) && at.End.Equal(s.End)
@@ -165,7 +170,7 @@ func (p *plan) replace(shards []night.Shard, live *influx.Metastore, database st
 			return fmt.Errorf("shard %d has a measurement %q", s.ID, seed)
 		}
 		for k, other := range shards {
-			if k != i && other.RetentionPolicy == s.RetentionPolicy && other.Start.Before(s.End) && s.Start.Before(other.End) {
+			if k != i && overlap(other, s) {
 				return fmt.Errorf("shards %d and %d overlap", s.ID, other.ID)
 			}
 		}
